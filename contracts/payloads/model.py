@@ -1,0 +1,118 @@
+"""What all payload models share: strictness, marked subjects, and the common field types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+from contracts.event import parse_time
+from contracts.subject import Names
+
+
+def _timestamp(text: str) -> str:
+    parse_time(text)
+    return text
+
+
+Identifier = Annotated[str, Field(min_length=1, max_length=480, pattern=r"^[^\s,\x00-\x1f\x7f]+$")]
+Label = Annotated[str, Field(min_length=1, max_length=500)]
+Prose = Annotated[str, Field(max_length=20_000)]
+Uri = Annotated[str, Field(min_length=1, max_length=2000)]
+Sha256Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+GitSha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+Timestamp = Annotated[
+    str, AfterValidator(_timestamp), Field(json_schema_extra={"format": "date-time"})
+]
+"""RFC 3339, kept as sent."""
+Count = Annotated[int, Field(ge=0)]
+
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$"), Names("artifact")]
+ReleaseId = Annotated[Identifier, Names("release")]
+ServiceId = Annotated[Identifier, Names("service")]
+DeploymentId = Annotated[Identifier, Names("deployment")]
+ApprovalId = Annotated[Identifier, Names("approval")]
+IncidentId = Annotated[Identifier, Names("incident")]
+TicketId = Annotated[Identifier, Names("ticket")]
+PolicyId = Annotated[Identifier, Names("policy")]
+FreezeId = Annotated[Identifier, Names("freeze")]
+ExceptionId = Annotated[Identifier, Names("exception")]
+ChangeRef = Annotated[Identifier, Names("change")]
+"""`<repo>@<sha>`, for example `acme/pay@9fceb02d…`."""
+RunId = Annotated[Identifier, Names("pipelinerun")]
+EnvironmentId = Annotated[Identifier, Names("environment")]
+Principal = Annotated[str, Field(min_length=1, max_length=300)]
+"""A person or workload: `<issuer>:<subject>`, pseudonymous. Names live in a directory, not here."""
+
+Tier = Literal["development", "testing", "staging", "production", "other"]
+
+
+class Strict(BaseModel):
+    """Refuses unknown fields when we write. Reading tolerates them: readers take plain dicts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Environment(Strict):
+    """Where something runs. `tier` is what KPIs and policies go by, not the free-text id."""
+
+    id: EnvironmentId
+    tier: Tier
+
+
+class Window(Strict):
+    """A half-open span of time; `tz` is the IANA zone that people meant."""
+
+    start: Timestamp
+    end: Timestamp
+    tz: Label = "UTC"
+
+
+class Payload(Strict):
+    """The data of one event type.
+
+    `composed` lists subjects that are made of several fields, as `kind:{field}…` templates.
+    """
+
+    composed: ClassVar[tuple[str, ...]] = ()
+
+    def subjects(self) -> Iterator[str]:
+        """Yield the key of every subject that the marked fields name, in field order."""
+        yield from _named(self)
+        for template in self.composed:
+            yield template.format_map(self.__dict__)
+
+
+def _named(model: BaseModel) -> Iterator[str]:
+    for name, field in type(model).model_fields.items():
+        yield from _keys(getattr(model, name), _kind(field))
+
+
+def _kind(field: FieldInfo) -> str | None:
+    for mark in field.metadata:
+        if isinstance(mark, Names):
+            return mark.kind
+    return _kind_within(field.annotation)
+
+
+def _kind_within(annotation: Any) -> str | None:
+    """Find the mark inside `X | None` and `list[X]`, where pydantic leaves it on the inner type."""
+    for mark in getattr(annotation, "__metadata__", ()):
+        if isinstance(mark, Names):
+            return mark.kind
+    for inner in getattr(annotation, "__args__", ()):
+        if (kind := _kind_within(inner)) is not None:
+            return kind
+    return None
+
+
+def _keys(value: object, kind: str | None) -> Iterator[str]:
+    if isinstance(value, BaseModel):
+        yield from _named(value)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _keys(item, kind)
+    elif kind is not None and isinstance(value, str):
+        yield f"{kind}:{value}"

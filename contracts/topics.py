@@ -1,0 +1,17 @@
+"""Kafka: topic names, headers and keys. Every value is UTF-8 JSON."""
+
+INGEST = "ledger.ingest.v1"
+"""In: CloudEvents, structured or binary (CloudEvents Kafka Protocol Binding 1.0)."""
+REJECTED = "ledger.ingest.rejected.v1"
+"""Out: the records that ingest refused: original bytes, and why in the header `reason`."""
+EVENTS = "ledger.events.v1"
+"""Out: every recorded event in position order; key = ledger: one ledger, one partition."""
+
+ALL = (INGEST, REJECTED, EVENTS)
+
+HEADER_LEDGER = "ledger"
+HEADER_POSITION = "position"
+HEADER_EPOCH = "epoch"
+HEADER_COMMITMENT = "commitment"
+HEADER_CONTENT_TYPE = "content-type"
+HEADER_REASON = "reason"

@@ -1,0 +1,93 @@
+"""Errors out: every failure of every route leaves as application/problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from contracts import ijson
+from contracts.problem import (
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    TooLarge,
+    UnsupportedMediaType,
+)
+from services.kit import logs
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+MEDIA_TYPE = "application/problem+json"
+_log = logs.get(__name__)
+_BY_STATUS: dict[int, type[Problem]] = {
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: TooLarge,
+    415: UnsupportedMediaType,
+}
+
+
+def install(app: FastAPI) -> None:
+    """Make `app` answer every failure, also unknown paths, as a problem."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def response(problem: Problem, instance: str | None = None) -> Response:
+    """Return the response for a problem."""
+    body = problem.as_json() | ({} if instance is None else {"instance": instance})
+    return Response(
+        json.dumps(body, ensure_ascii=False),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers=problem.headers,
+    )
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - the framework calls us for nothing else
+    return response(error, request.scope.get("request_id"))
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+    errors = [
+        {"pointer": _pointer(item["loc"]), "in": str(item["loc"][0]), "detail": item["msg"]}
+        for item in error.errors()
+    ]
+    problem = Invalid(f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors)
+    return response(problem, request.scope.get("request_id"))
+
+
+def _pointer(loc: tuple[str | int, ...]) -> str:
+    return ijson.pointer(loc[1:]) or "/"
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as above
+    kind = _BY_STATUS.get(error.status_code)
+    detail = f"{request.method} {request.url.path}" if error.status_code in {404, 405} else ""
+    problem = kind(detail) if kind else _other(error)
+    return response(problem, request.scope.get("request_id"))
+
+
+def _other(error: HTTPException) -> Problem:
+    problem = Problem(error.detail)
+    problem.status = error.status_code  # type: ignore[misc]  # one of Starlette's own, not in our family
+    problem.title = error.detail  # type: ignore[misc]
+    return problem
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """Say nothing about the inside; the log has it under the same id."""
+    _log.error("request.failed", exc_info=error, path=request.url.path)
+    return response(Problem(), request.scope.get("request_id"))

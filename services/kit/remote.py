@@ -1,0 +1,143 @@
+"""The services reached over HTTP. In one process the same client gets an in-process transport, so
+there is no second code path. The only importer of httpx2, with the composition root.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx2
+
+from contracts import ijson, problem
+from contracts.event import Event, HistoryPage, Page, Receipt, RecordedEvent
+from services.kit.identity import HEADER_ACTS_FOR, HEADER_ASSURANCE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from starlette.types import ASGIApp
+
+    from services.kit.identity import Principal
+
+LONG_POLL_SECONDS = 20
+HISTORY_PAGE = 1000
+
+
+class Client:
+    """One service's base URL, key and transport; turns problem details back into `Problem`s."""
+
+    def __init__(self, base_url: str, key: str, app: ASGIApp | None = None) -> None:
+        transport = None if app is None else httpx2.ASGITransport(app=app)
+        self._http = httpx2.AsyncClient(
+            base_url=base_url,
+            transport=transport,
+            timeout=httpx2.Timeout(30, read=LONG_POLL_SECONDS + 30),
+            headers={"authorization": f"Bearer {key}"},
+        )
+
+    async def get(self, path: str, **params: str | float | None) -> Any:
+        """GET a JSON document."""
+        given = {name: value for name, value in params.items() if value is not None}
+        return await self._send("GET", path, params=given)
+
+    async def post(self, path: str, body: ijson.Json, acting_for: Principal | None = None) -> Any:
+        """POST a JSON document and return the JSON answer."""
+        headers = {"content-type": "application/json"}
+        if acting_for is not None:
+            headers |= {HEADER_ACTS_FOR: acting_for.id, HEADER_ASSURANCE: acting_for.assurance}
+        return await self._send("POST", path, content=ijson.dumps(body), headers=headers)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _send(self, method: str, path: str, **how: Any) -> Any:
+        try:
+            answer = await self._http.request(method, path, **how)
+        except httpx2.HTTPError as error:
+            detail = f"{self._http.base_url} does not answer: {type(error).__name__}"
+            raise problem.Unavailable(detail) from error
+        if answer.is_success:
+            return answer.json()
+        raise _problem(answer)
+
+
+def _problem(answer: httpx2.Response) -> problem.Problem:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = {}
+    return problem.from_json(body if isinstance(body, dict) else {}, answer.status_code)
+
+
+class HttpLedger:
+    """`ports.Ledger` over HTTP."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def append(
+        self,
+        ledger: str,
+        events: Sequence[Event],
+        expect: Mapping[str, int] | None = None,
+        acting_for: Principal | None = None,
+    ) -> list[Receipt]:
+        """See `ports.Ledger.append`."""
+        body: ijson.Json = {
+            "events": [event.as_json() for event in events],
+            "expect": dict(expect or {}),
+        }
+        answer = await self._client.post(f"/v1/ledgers/{ledger}/appends", body, acting_for)
+        return [Receipt.model_validate(result["receipt"]) for result in answer["results"]]
+
+    async def page(
+        self,
+        ledger: str,
+        after: int,
+        *,
+        limit: int = 500,
+        wait: float = 0,
+        type_: str | None = None,
+        subject: str | None = None,
+    ) -> Page:
+        """See `ports.Ledger.page`."""
+        params = {"after": after, "limit": limit, "wait": wait, "type": type_, "subject": subject}
+        return Page.model_validate(await self._client.get(f"/v1/ledgers/{ledger}/events", **params))
+
+    async def history(
+        self, ledger: str, subject: str, *, after_version: int = 0, as_of: str | None = None
+    ) -> HistoryPage:
+        """See `ports.Ledger.history`. Reads page by page; all pages as of the first one's head."""
+        path = f"/v1/ledgers/{ledger}/subjects/{quote(subject, safe='')}/history"
+        events: list[RecordedEvent] = []
+        while True:
+            answer = await self._client.get(
+                path, after_version=after_version + len(events), as_of=as_of, limit=HISTORY_PAGE
+            )
+            page = HistoryPage.model_validate(answer)
+            as_of = as_of or str(page.head)
+            events += page.events
+            if len(page.events) < HISTORY_PAGE:
+                return page.model_copy(update={"events": events})
+
+    async def event(self, ledger: str, position: int) -> RecordedEvent:
+        """See `ports.Ledger.event`."""
+        answer = await self._client.get(f"/v1/ledgers/{ledger}/events/{position}")
+        return RecordedEvent.model_validate(answer)
+
+
+class HttpFeed:
+    """`ports.Feed` by long poll: where there is no broker, and for refilling gaps."""
+
+    def __init__(self, ledger: HttpLedger, limit: int = 500) -> None:
+        self._ledger = ledger
+        self._limit = limit
+
+    async def follow(self, ledger: str, after: int) -> AsyncIterator[list[RecordedEvent]]:
+        """See `ports.Feed.follow`."""
+        while True:
+            page = await self._ledger.page(ledger, after, limit=self._limit, wait=LONG_POLL_SECONDS)
+            yield page.events
+            after += len(page.events)

@@ -1,0 +1,276 @@
+"""What the queries answer: the shapes of the JSON API and the input of the console's templates.
+
+Times are RFC 3339 strings in UTC; durations are seconds; `position` is a ledger position.
+A number that cannot be known is null and says why; zero means measured zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.decision import Decision
+
+ReleaseState = Literal[
+    "planned", "building", "waiting", "approved", "deploying", "deployed", "failed",
+    "rolled_back", "completed", "cancelled", "rejected",
+]  # fmt: skip
+
+
+class View(BaseModel):
+    """Base of the answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Freshness(View):
+    """How far the read models are behind the ledger. Behind 0 events is 0 seconds behind."""
+
+    ledger: str
+    position: int
+    head: int
+    events_behind: int
+    seconds_behind: float
+    """Age of the oldest event that is not applied yet."""
+    updated_at: str | None = None
+
+
+class ReleaseRow(View):
+    """One release in a list."""
+
+    release_id: str
+    name: str
+    release_type: str
+    risk: str | None
+    state: ReleaseState
+    services: list[str]
+    owner: str
+    version: str | None
+    gates_passed: int
+    gates_total: int
+    verdict: str | None
+    """Of the newest decision."""
+    summary: str | None
+    planned_at: str
+    last_event_at: str
+    last_position: int
+    lead_time_seconds: float | None
+    """Planned → first production success."""
+
+
+class Facet(View):
+    """One value to filter by, and how many releases have it."""
+
+    value: str
+    count: int
+
+
+class ReleaseFilter(View):
+    """What a list of releases is narrowed to. Empty means everything."""
+
+    q: str = ""
+    """Release id, name, version, commit, digest, ticket or person (a part is enough)."""
+    state: str = ""
+    service: str = ""
+    risk: str = ""
+    release_type: str = ""
+    before: int | None = None
+    """Keyset cursor: only releases whose last position is lower."""
+    limit: int = Field(default=50, ge=1, le=200)
+
+
+class ReleasePage(View):
+    """Newest activity first. `next_before` continues; null at the end."""
+
+    releases: list[ReleaseRow]
+    next_before: int | None
+    facets: dict[str, list[Facet]]
+    """By filter name: state, service, risk, release_type."""
+    total: int
+
+
+class TimelineEntry(View):
+    """One event of a release's life in words."""
+
+    position: int
+    type: str
+    """Without our prefix, for example `approval.decided.v1`."""
+    phase: Literal["plan", "build", "readiness", "deploy", "operate", "review", "other"]
+    tone: Literal["good", "bad", "wait", "neutral"]
+    title: str
+    detail: str
+    principal: str
+    assurance: str
+    occurred_at: str
+    recorded_at: str
+    subjects: list[str]
+    uri: str | None = None
+    """A link that the event carries, only http or https."""
+
+
+class GateView(View):
+    """A gate of a release: its newest decision, and how often it was judged."""
+
+    gate: str
+    environment: str
+    decision_id: str
+    position: int
+    recorded_at: str
+    decision: Decision
+    judged: int
+
+
+class DeploymentRow(View):
+    """One deployment."""
+
+    deployment_id: str
+    release_id: str | None
+    service: str
+    environment: str
+    tier: str
+    kind: str
+    artifact_digest: str | None
+    head_sha: str | None
+    state: Literal["queued", "started", "success", "failure", "cancelled", "superseded", "partial"]
+    queued_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    position: int
+    uri: str | None = None
+
+
+class ReleaseView(View):
+    """Everything about one release."""
+
+    row: ReleaseRow
+    description: str | None
+    scheduled: dict[str, Any] | None
+    """window and environments, as in release.scheduled."""
+    risk_factors: list[str]
+    risk_score: float | None
+    gates: list[GateView]
+    timeline: list[TimelineEntry]
+    """Newest first."""
+    deployments: list[DeploymentRow]
+    artifacts: list[str]
+    manifest_digest: str | None
+    changes: list[dict[str, Any]]
+    """{ref, title, author, merged_at, position}."""
+    tickets: list[dict[str, Any]]
+    """{ticket_id, state, uri, ticket_type}."""
+    plans: list[dict[str, Any]]
+    """{kind, doc_uri, doc_sha256, position}."""
+    incidents: list[dict[str, Any]]
+    exceptions: list[dict[str, Any]]
+
+
+class GateCard(View):
+    """A gate that waits or refuses, for the first page."""
+
+    release_id: str
+    name: str
+    services: list[str]
+    release_type: str
+    risk: str | None
+    gate: str
+    environment: str
+    verdict: str
+    summary: str
+    who: list[str]
+    """Principals who could unblock it."""
+    roles: list[str]
+    since: str
+    position: int
+
+
+class Cell(View):
+    """What runs in one environment of one service."""
+
+    service: str
+    environment: str
+    tier: str
+    release_id: str | None
+    version: str | None
+    deployment_id: str
+    state: str
+    at: str
+
+
+class NowView(View):
+    """The first page."""
+
+    needs_you: list[GateCard]
+    moving: list[ReleaseRow]
+    blocked: list[GateCard]
+    latest: list[ReleaseRow]
+    """The latest outcomes, for when nothing needs you."""
+    freezes: list[dict[str, Any]]
+    """Active or coming: {freeze_id, reason, start, end, environments, allowed_types, position}."""
+    exceptions: list[dict[str, Any]]
+    """Open: {exception_id, control, scope, expires_at, reason, position}."""
+    incidents: list[dict[str, Any]]
+    """Open: {incident_id, service, environment, severity, started_at, summary, position}."""
+    services: list[str]
+    environments: list[str]
+    """In order of tier."""
+    matrix: list[Cell]
+    quarantined: int | None = None
+    events: int
+    """Events applied; 0 means that nothing has come in yet."""
+
+
+class Point(View):
+    """One value of a series; null where nothing was measured."""
+
+    start: str
+    value: float | None
+    n: int
+
+
+class Observation(View):
+    """One thing that a KPI counted, so that a reader can check it."""
+
+    label: str
+    release_id: str | None
+    service: str
+    at: str
+    value: float | None
+    position: int
+    counted: bool
+    reason: str = ""
+    """Why it was left out."""
+
+
+class KpiView(View):
+    """A KPI with everything that it rests on (definitions: docs/kpis.md)."""
+
+    name: str
+    title: str
+    unit: Literal["per_day", "seconds"]
+    value: float | None
+    """Headline: deployments per day, or the median lead time."""
+    quantiles: dict[str, float | None]
+    """p50, p75, p90 for durations; empty for rates."""
+    n: int
+    needed: int
+    """Fewer observations than this: no headline."""
+    excluded: dict[str, int]
+    basis: str
+    """One sentence: what was counted."""
+    definition: str
+    """Name and version of the definition."""
+    window_days: int
+    start: str
+    end: str
+    service: str | None
+    environment_tier: str
+    position: int
+    """The ledger position up to which this holds."""
+    series: list[Point]
+    """By day (rates) or by week (durations)."""
+    observations: list[Observation]
+    """Newest first, at most 200."""
+    by_service: dict[str, float | None]
+    extra: dict[str, float | None] = Field(default_factory=dict)
+    """Named side figures, for example rollbacks, active days a week, merge to deploy."""
