@@ -6,7 +6,8 @@ A URL is what libpq takes: `postgresql://user@host/db`, or with a unix socket
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import asyncpg
 from sqlalchemy import text
@@ -20,8 +21,13 @@ LOCK_TIMEOUT_MS = 4_000
 STATEMENT_TIMEOUT_MS = 15_000
 DatabaseError = (SQLAlchemyError, asyncpg.PostgresError, OSError, asyncpg.InterfaceError)
 """What a query can raise when the database is at fault."""
+Connection: TypeAlias = "asyncpg.Connection[Any]"
+"""One direct connection; see `connection`."""
 
-__all__ = ["AsyncEngine", "DBAPIError", "DatabaseError", "engine", "pool", "reachable", "text"]
+__all__ = [
+    "AsyncEngine", "Connection", "DBAPIError", "DatabaseError",
+    "connection", "engine", "pool", "reachable", "text",
+]  # fmt: skip
 
 
 def _server_settings(name: str) -> dict[str, str]:
@@ -48,10 +54,26 @@ def engine(url: str, name: str, size: int = 5) -> AsyncEngine:
 
 async def pool(url: str, name: str, size: int = 4) -> asyncpg.Pool[Any]:
     """Open a pool of asyncpg connections (direct ones: prepared statements, advisory locks)."""
-    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     return await asyncpg.create_pool(
-        plain, min_size=1, max_size=size, server_settings=_server_settings(name), timeout=10
+        _plain(url), min_size=1, max_size=size, server_settings=_server_settings(name), timeout=10
     )
+
+
+async def connection(url: str, name: str, settings: Mapping[str, str] | None = None) -> Connection:
+    """Open one direct connection; `settings` are server settings over ours.
+
+    For whoever keeps a connection: nothing is reset between statements, and prepared statements stay.
+    """
+    return await asyncpg.connect(
+        _plain(url),
+        server_settings=_server_settings(name) | dict(settings or {}),
+        timeout=10,
+        command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 5,
+    )
+
+
+def _plain(url: str) -> str:
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def reachable(target: AsyncEngine) -> Check:

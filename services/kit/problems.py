@@ -23,6 +23,7 @@ from services.kit import logs
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEDIA_TYPE = "application/problem+json"
 _log = logs.get(__name__)
@@ -91,3 +92,29 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     """Say nothing about the inside; the log has it under the same id."""
     _log.error("request.failed", exc_info=error, path=request.url.path)
     return response(Problem(), request.scope.get("request_id"))
+
+
+class TooLargeAsProblem:
+    """Turn the body limit's own plain-text 413 into a problem (pure ASGI): it has no hook."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on, but replace a plain-text 413."""
+        replaced = False
+
+        async def watch(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and _is_plain_413(message):
+                replaced = True
+                await response(TooLarge(), scope.get("request_id"))(scope, receive, send)
+            if not replaced:
+                await send(message)
+
+        await self._app(scope, receive, watch)
+
+
+def _is_plain_413(message: Message) -> bool:
+    kind: bytes = dict(message.get("headers", ())).get(b"content-type", b"")
+    return bool(message["status"] == TooLarge.status and kind.startswith(b"text/plain"))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import FastAPI
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import JSONResponse, Response
 
 from services.kit import clock, logs, metrics, problems
@@ -47,11 +48,12 @@ def new_app(name: str, summary: str) -> FastAPI:
         title=f"release-ledger {name}",
         summary=summary,
         version="1",
-        max_body_size=MAX_BODY_BYTES,
         redirect_slashes=False,
         license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
     )
     problems.install(app)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
+    app.add_middleware(problems.TooLargeAsProblem)
     app.add_middleware(Observe, service=name)
     return app
 

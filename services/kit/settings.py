@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+T = TypeVar("T", bound="Settings")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 PREFIXES = ("RLG_", "LEDGER_", "PROJECTOR_", "GATEKEEPER_")
 
@@ -58,18 +59,25 @@ class Shared(Settings):
     )
 
 
-def load(*classes: type[Settings]) -> list[Settings]:
-    """Read each settings class from the environment, or raise `SettingsError`."""
-    refuse_unknown(os.environ, classes)
+def environment() -> Mapping[str, str]:
+    """Return the environment, for those who hand it on."""
+    return os.environ
+
+
+def read(kind: type[T]) -> T:
+    """Read one settings class from the environment, or raise `SettingsError`."""
     try:
-        return [cls() for cls in classes]
+        return kind()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise SettingsError(f"the setting {name} is not valid: {first['msg']}") from None
+        prefix = str(kind.model_config.get("env_prefix") or "")
+        name = "_".join(str(part) for part in first["loc"]).upper().removeprefix(prefix)
+        raise SettingsError(f"the setting {prefix}{name} is not valid: {first['msg']}") from None
 
 
-def refuse_unknown(environ: Mapping[str, str], classes: Iterable[type[Settings]]) -> None:
+def refuse_unknown(
+    classes: Iterable[type[Settings]], environ: Mapping[str, str] = os.environ
+) -> None:
     """Raise `SettingsError` when a variable has one of our prefixes and no class knows it."""
     known = {name for cls in classes for name in variables(cls)}
     unknown = sorted(n for n in environ if n.startswith(PREFIXES) and n not in known)

@@ -1,0 +1,1 @@
+"""How release-ledger is run: embedded servers for development, the production composition."""

@@ -1,0 +1,149 @@
+"""The composition root and its commands: `python -m services --help`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from services import assembly, run
+from services.kit import clock, identity, logs, settings
+from services.kit.settings import SettingsError, Shared
+from services.projector.web.people import Person
+
+cli = typer.Typer(
+    help="release-ledger: the system of record for software releases.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def main() -> None:
+    """Run the command line; a fault that a person can mend is one sentence and exit code 1."""
+    try:
+        cli()
+    except run.Stopped:
+        run.say("stopped")
+    except Exception as error:
+        if isinstance(error, SettingsError) or type(error).__name__ == "EmbeddedUnavailable":
+            print(f"release-ledger: {error}", file=sys.stderr)  # noqa: T201 - for a person
+            sys.exit(1)
+        raise
+
+
+@cli.command("all")
+def all_() -> None:
+    """Run all services in one process, with an embedded PostgreSQL and Kafka if none are given."""
+    told = _settings()
+    logs.configure(told.shared.log, logging.WARNING)
+    run.say("release-ledger is starting")
+    uvloop.run(run.run_all(told))
+    run.say("stopped")
+
+
+def _alone(name: str) -> None:
+    told = _settings()
+    logs.configure(told.shared.log)
+    if told.shared.database_url is None and name != "gatekeeper":
+        raise SettingsError(f"DATABASE_URL is needed to run the {name} alone")
+
+    async def started(url: str) -> None:
+        run.say(f"{name} answers on {url}")
+
+    async def body() -> None:
+        port = run.take_port(told.shared)
+        await run.serve(assembly.alone(name, told), port, started)
+
+    uvloop.run(body())
+
+
+@cli.command()
+def ledger() -> None:
+    """Run the ledger alone."""
+    _alone("ledger")
+
+
+@cli.command()
+def projector() -> None:
+    """Run the projector and the console alone."""
+    _alone("projector")
+
+
+@cli.command()
+def gatekeeper() -> None:
+    """Run the gatekeeper alone."""
+    _alone("gatekeeper")
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database at DATABASE_URL to the newest schema."""
+    from migrations.run import upgrade  # noqa: PLC0415 - Alembic is slow to import
+
+    shared = assembly.Settings.load().shared
+    if shared.database_url is None:
+        raise SettingsError("DATABASE_URL names the database to migrate: set it")
+    upgrade(shared.database_url.get_secret_value())
+    run.say("the database has the newest schema")
+
+
+@cli.command()
+def key(
+    name: Annotated[str, typer.Argument(help="who will use it, for example ci-pay")],
+    file: Annotated[Path, typer.Option(help="the keys file (RLG_KEYS_FILE of the services)")],
+    scope: Annotated[list[str], typer.Option(help=", ".join(identity.SCOPES))],
+    days: Annotated[int, typer.Option(help="how long it lives, at most 90")] = 90,
+) -> None:
+    """Make an API key: prints it once and appends its digest to the keys file."""
+    try:
+        secret, stored = identity.make_key(name, scope, days, clock.now())
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    identity.write_key(file, stored)
+    run.say(secret)
+
+
+@cli.command("settings")
+def show_settings() -> None:
+    """Print the effective settings, secrets masked."""
+    told = _settings()
+    for part in (told.shared, told.ledger, told.projector, told.gatekeeper):
+        for variable, value in zip(settings.variables(type(part)), part, strict=True):
+            run.say(f"{variable}={value[1]}")
+
+
+@cli.command()
+def schemas(
+    target: Annotated[Path, typer.Option(help="where to write")] = Path("contracts/schemas"),
+) -> None:
+    """Write the generated JSON Schema, OpenAPI and AsyncAPI documents."""
+    from services.schemas import write  # noqa: PLC0415 - not needed to serve
+
+    logs.configure(level=logging.WARNING)
+    write(target)
+
+
+def _settings() -> assembly.Settings:
+    told = assembly.Settings.load()
+    settings.refuse_unsafe(told.shared)
+    return replace(told, people=_people(told.shared))
+
+
+def _people(shared: Shared) -> tuple[Person, ...]:
+    """Return the demo's people; there are none outside development mode."""
+    if not shared.dev:
+        return ()
+    from demo.people import PEOPLE  # noqa: PLC0415 - absent in production images
+
+    return tuple(Person(p.id, p.name, p.roles, p.title) for p in PEOPLE)
+
+
+if __name__ == "__main__":
+    main()

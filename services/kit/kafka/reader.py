@@ -1,0 +1,99 @@
+"""Records in: as a member of a consumer group, or as a listener at the end of one partition."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from services.kit.kafka.record import REQUEST_MS, Record, as_unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from aiokafka import ConsumerRecord
+
+
+class KafkaGroup:
+    """Reads one topic as a member of a consumer group; offsets are committed by hand.
+
+    At-least-once: what was read and not committed is read again after a restart or a rebalance.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, group: str) -> None:
+        self._bootstrap = bootstrap
+        self._consumer = AIOKafkaConsumer(
+            topic,
+            bootstrap_servers=bootstrap,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            request_timeout_ms=REQUEST_MS + 30_000,  # a join may take as long as a rebalance
+        )
+
+    async def __aenter__(self) -> Self:
+        """Connect and join the group."""
+        try:
+            with as_unavailable(self._bootstrap):
+                await self._consumer.start()
+        except BaseException:
+            await self._consumer.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave the group."""
+        await self._consumer.stop()
+
+    async def read(self, limit: int, seconds: float) -> list[Record]:
+        """Return up to `limit` records in the order of each partition, or none after `seconds`."""
+        with as_unavailable(self._bootstrap):
+            found = await self._consumer.getmany(timeout_ms=int(seconds * 1000), max_records=limit)
+        return [_record(raw) for batch in found.values() for raw in batch]
+
+    async def commit(self, records: Sequence[Record]) -> None:
+        """Say that these records, and all before them in their partitions, are done with."""
+        ends = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
+        with as_unavailable(self._bootstrap):
+            await self._consumer.commit(ends)
+
+
+class Tail:
+    """Listens at the end of one partition, outside any group. Keeps no offset anywhere."""
+
+    def __init__(self, bootstrap: str, consumer: AIOKafkaConsumer) -> None:
+        self._bootstrap = bootstrap
+        self._consumer = consumer
+
+    async def read(self, limit: int, seconds: float) -> list[Record]:
+        """Return the next records in order, as soon as there are some; none after `seconds`."""
+        with as_unavailable(self._bootstrap):
+            found = await self._consumer.getmany(timeout_ms=int(seconds * 1000), max_records=limit)
+        return [_record(raw) for batch in found.values() for raw in batch]
+
+
+@contextlib.asynccontextmanager
+async def tail(bootstrap: str, topic: str, partition: int) -> AsyncIterator[Tail]:
+    """Open a `Tail` that gives whatever is written after this call returns the context."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        enable_auto_commit=False,
+        # Only when the broker has lost our offset: its oldest record leaves the least to refill.
+        auto_offset_reset="earliest",
+        request_timeout_ms=REQUEST_MS,
+    )
+    place = TopicPartition(topic, partition)
+    try:
+        with as_unavailable(bootstrap):
+            await consumer.start()
+            consumer.assign([place])
+            consumer.seek(place, (await consumer.end_offsets([place]))[place])
+        yield Tail(bootstrap, consumer)
+    finally:
+        await consumer.stop()
+
+
+def _record(raw: ConsumerRecord) -> Record:
+    return Record(raw.topic, raw.value, raw.key, tuple(raw.headers), raw.partition, raw.offset)

@@ -1,0 +1,49 @@
+"""The shape of a Kafka record on our side of the wire, and the one way in which a broker fails."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiokafka.errors import KafkaError
+
+from contracts.problem import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EVENTS_PARTITION = 0
+"""One partition of the events topic holds every ledger for now; none may spread over two."""
+REQUEST_MS = 10_000
+"""How long one request to a broker may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record on its way out (to `partition`) or in (from `partition`, `offset`)."""
+
+    topic: str
+    value: bytes | None
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+    offset: int = -1
+
+    def header(self, name: str) -> str | None:
+        """Return a header's text, None when missing or not UTF-8; of a repeated one the last."""
+        raw = dict(self.headers).get(name)
+        try:
+            return None if raw is None else raw.decode()
+        except UnicodeDecodeError:
+            return None
+
+
+@contextlib.contextmanager
+def as_unavailable(bootstrap: str) -> Iterator[None]:
+    """Turn what aiokafka raises into `Unavailable`."""
+    try:
+        yield
+    except (KafkaError, TimeoutError) as error:
+        detail = f"Kafka at {bootstrap} does not answer: {type(error).__name__}"
+        raise Unavailable(detail) from error

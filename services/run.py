@@ -1,0 +1,223 @@
+"""Runs an app until it is told to stop; for `make run` also the servers that it needs.
+
+Order of life: the port is taken first, then PostgreSQL and Kafka start side by side, the schema
+is brought up to date, the services start. Ctrl-C or SIGTERM ends everything in reverse order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import uvicorn
+from pydantic import SecretStr
+
+from services import assembly
+from services.kit import clock
+from services.kit.settings import SettingsError, environment
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from deploy.embedded import EmbeddedKafka
+    from services.kit.settings import Shared
+
+GRACE_SECONDS = 3
+"""How long open requests (long polls above all) may go on after the signal to stop."""
+DATABASE = "release_ledger"
+
+
+class Stopped(Exception):  # noqa: N818 - the normal end, not an error
+    """We were asked to stop before the services were up."""
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn's own handling would cut the end of the other servers short."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - as in uvicorn
+        yield
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal."""
+    print(text, flush=True)  # noqa: T201 - this is what a terminal is for
+
+
+def take_port(shared: Shared) -> socket.socket:
+    """Bind the port before anything else starts, or raise `SettingsError`."""
+    family = socket.AF_INET6 if ":" in shared.host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((shared.host, shared.port))
+    except OSError as error:
+        taken.close()
+        raise SettingsError(
+            f"cannot listen on {shared.host}:{shared.port}: {error.strerror}; "
+            "choose another port with RLG_PORT"
+        ) from None
+    return taken
+
+
+async def serve(
+    app: FastAPI, port: socket.socket, started: Callable[[str], Awaitable[None]]
+) -> None:
+    """Serve `app` until SIGINT or SIGTERM; `started` runs beside it once it answers."""
+    server = _Server(
+        uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, lambda: setattr(server, "should_exit", True))
+    serving = asyncio.create_task(server.serve(sockets=[port]))
+    beside = asyncio.create_task(_once_started(server, port, started))
+    try:
+        await serving
+    finally:
+        beside.cancel()
+        await asyncio.gather(beside, return_exceptions=True)
+    if not server.started:
+        raise SettingsError("the services could not start; the lines above say why")
+
+
+async def _once_started(
+    server: uvicorn.Server, port: socket.socket, started: Callable[[str], Awaitable[None]]
+) -> None:
+    while not server.started:
+        await asyncio.sleep(0.02)
+    host, number = port.getsockname()[:2]
+    address = f"[{host}]" if ":" in host else host
+    await started(f"http://{address}:{number}")
+
+
+async def run_all(settings: assembly.Settings) -> None:
+    """Run everything in this process, with embedded servers where none are given."""
+    begun = clock.monotonic()
+    loop, main = asyncio.get_running_loop(), asyncio.current_task()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, lambda: main and main.cancel())
+    port = take_port(settings.shared)
+    try:
+        async with AsyncExitStack() as stack:
+            shared = await stack.enter_async_context(_with_servers(settings.shared))
+            settings = replace(settings, shared=shared)
+            await asyncio.to_thread(_migrate, shared)
+            app = assembly.all_in_one(settings)
+
+            async def started(url: str) -> None:
+                say(_banner(url, shared, clock.monotonic() - begun))
+                await _load_demo(url, shared)
+
+            await serve(app, port, started)
+            say("stopping")
+    except asyncio.CancelledError:
+        raise Stopped from None
+    finally:
+        port.close()
+
+
+def _migrate(shared: Shared) -> None:
+    from migrations.run import upgrade  # noqa: PLC0415 - Alembic is slow to import
+
+    upgrade(str(shared.database_url and shared.database_url.get_secret_value()))
+
+
+@asynccontextmanager
+async def _with_servers(shared: Shared) -> AsyncIterator[Shared]:
+    """Start what the settings do not name; yield settings that name everything."""
+    async with AsyncExitStack() as stack:
+        database = asyncio.create_task(_database(shared, stack))
+        broker = asyncio.create_task(_broker(shared, stack))
+        try:
+            url = await database
+            bootstrap = await broker
+        finally:
+            await asyncio.gather(_end(database), _end(broker), return_exceptions=True)
+        yield shared.model_copy(
+            update={
+                "database_url": SecretStr(url),
+                "kafka_bootstrap_servers": bootstrap,
+                "feed": shared.feed if bootstrap else "http",
+            }
+        )
+
+
+async def _end(task: asyncio.Task[str] | asyncio.Task[str | None]) -> None:
+    """Stop a start that goes on while the other one has failed; what it opened is on the stack."""
+    if not task.done():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _database(shared: Shared, stack: AsyncExitStack) -> str:
+    if shared.database_url is not None:
+        return shared.database_url.get_secret_value()
+    from deploy.embedded import embedded_postgres  # noqa: PLC0415 - absent in production images
+
+    begun = clock.monotonic()
+    server = await stack.enter_async_context(embedded_postgres(shared.data / "postgres"))
+    await server.ensure_database(DATABASE)
+    say(f"  PostgreSQL is up ({clock.monotonic() - begun:.1f} s)")
+    return server.dsn(DATABASE)
+
+
+async def _broker(shared: Shared, stack: AsyncExitStack) -> str | None:
+    if shared.feed == "http" or shared.kafka_bootstrap_servers is not None:
+        return shared.kafka_bootstrap_servers
+    from deploy.embedded import EmbeddedUnavailable, embedded_kafka  # noqa: PLC0415 - as above
+    from deploy.embedded import default_cache_dir as cache_dir  # noqa: PLC0415
+
+    begun = clock.monotonic()
+    try:
+        server: EmbeddedKafka = await stack.enter_async_context(
+            embedded_kafka(shared.data / "kafka", cache_dir(environment()), lambda t: say(f"  {t}"))
+        )
+    except EmbeddedUnavailable as reason:
+        say(f"  no Kafka: {reason}\n  going on without it, on the ledger's HTTP feed")
+        return None
+    say(f"  Kafka is up ({clock.monotonic() - begun:.1f} s)")
+    return server.bootstrap_servers
+
+
+def _banner(url: str, shared: Shared, seconds: float) -> str:
+    feed = "Kafka" if shared.feed == "kafka" else "HTTP (no Kafka)"
+    lines = [
+        "",
+        f"  release-ledger is up after {seconds:.1f} s, fed by {feed}",
+        "",
+        f"    console    {url}/",
+        f"    API docs   {url}/ledger/docs   {url}/gatekeeper/docs   {url}/projector/docs",
+        f"    data       {shared.data.resolve()}",
+        "    stop       Ctrl-C",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+async def _load_demo(url: str, shared: Shared) -> None:
+    if not (shared.dev and shared.demo):
+        return
+    from demo.load import load_if_wanted  # noqa: PLC0415 - absent in production images
+
+    try:
+        await load_if_wanted(url, say)
+    except Exception as error:  # noqa: BLE001 - the services go on without the demo
+        say(f"  the demo could not be loaded: {error}")
+        print(repr(error), file=sys.stderr)  # noqa: T201

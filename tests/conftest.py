@@ -1,0 +1,110 @@
+"""Shared fixtures: a real PostgreSQL and a real Kafka for the whole session, a fresh migrated
+database for each test, and the loud skips that CI turns into failures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from migrations.run import upgrade
+
+from deploy.embedded import (
+    EmbeddedKafka,
+    EmbeddedPostgres,
+    EmbeddedUnavailable,
+    default_cache_dir,
+)
+
+CI = os.environ.get("CI") == "true"
+SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "samples"
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def skip_loudly(what: str) -> None:
+    """Skip with one loud line; under CI=true what a machine cannot offer is a failure."""
+    if CI:
+        pytest.fail(f"{what} (a skip is a failure under CI=true)")
+    warnings.filterwarnings("default", message="SKIPPED")
+    pytest.skip(f"!!! {what} !!!")
+
+
+@pytest.fixture(scope="session")
+def work_dir() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="rlg-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(work_dir: Path) -> Iterator[EmbeddedPostgres]:
+    """One server for the session."""
+    server = EmbeddedPostgres(work_dir / "postgres")
+    with asyncio.Runner() as runner:
+        runner.run(server.start())
+        yield server
+        runner.run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres: EmbeddedPostgres) -> str:
+    """Migrate once; every test clones the result (file copy, some 50 ms)."""
+    name = "template_migrated"
+    asyncio.run(postgres.ensure_database(name))
+    upgrade(postgres.dsn(name))
+    return name
+
+
+@pytest.fixture
+async def database_url(postgres: EmbeddedPostgres, template_database: str) -> str:
+    """A fresh migrated database of this test's own: postgresql://…?host=<socket>."""
+    name = f"t_{uuid.uuid4().hex[:16]}"
+    admin = await asyncpg.connect(postgres.dsn("postgres"))
+    try:
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
+    finally:
+        await admin.close()
+    return postgres.dsn(name)
+
+
+@pytest.fixture(scope="session")
+def kafka(work_dir: Path) -> Iterator[str]:
+    """One broker for the session: its bootstrap servers. Topics are shared: use fresh ledgers."""
+    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if given:
+        yield given
+        return
+    server = EmbeddedKafka(work_dir / "kafka", default_cache_dir(os.environ), print)
+    with asyncio.Runner() as runner:
+        try:
+            runner.run(server.start())
+        except EmbeddedUnavailable as reason:
+            skip_loudly(f"Kafka tests need a broker: {reason}")
+        yield server.bootstrap_servers
+        runner.run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium."""
+    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if found is None:
+        skip_loudly("browser tests need a Chromium on the path (Debian: apt-get install chromium)")
+    return str(found)
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """Real payloads of real tools, where that folder is present."""
+    if not SAMPLES.is_dir():
+        pytest.skip("!!! the folder of real payloads is not beside this checkout !!!")
+    return SAMPLES
