@@ -15,7 +15,7 @@ Status = Literal["pass", "waived", "not_applicable", "pending", "fail", "error"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class NotCounted(_Part):

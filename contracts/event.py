@@ -69,7 +69,9 @@ UriReference = Annotated[Text, AfterValidator(_uri_reference)]
 class Event(BaseModel):
     """One CloudEvent, attribute by attribute as sent. Extension attributes are kept as extras."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    model_config = ConfigDict(
+        frozen=True, extra="allow", strict=True, use_attribute_docstrings=True
+    )
 
     specversion: Literal["1.0"]
     id: Text
@@ -139,7 +141,7 @@ class Event(BaseModel):
 class Origin(BaseModel):
     """What the ledger knows of an event's way in; recorded beside it, covered by the proof."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     principal: str
     assurance: Assurance
@@ -153,7 +155,7 @@ class Origin(BaseModel):
 class Receipt(BaseModel):
     """What an append returns. `versions` maps each subject that the event names to its version."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     ledger: str
     position: int
@@ -170,7 +172,7 @@ class Receipt(BaseModel):
 class RecordedEvent(BaseModel):
     """One event as the ledger gives it out: a page's item, a Kafka record's value."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     position: int
     versions: dict[str, int]
@@ -210,7 +212,7 @@ class Page(BaseModel):
     `scanned_to` is the cursor for the next page: with a filter it runs ahead of the last event.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     events: list[RecordedEvent]
     head: int
@@ -220,7 +222,7 @@ class Page(BaseModel):
 class HistoryPage(BaseModel):
     """A subject's events in order of version; `version` is the last one within `as_of`."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     subject: str
     version: int

@@ -8,7 +8,9 @@ control character (the extension attribute `subjects` is comma-separated).
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 MAX_PER_EVENT = 64
 MAX_LENGTH = 512
@@ -27,6 +29,12 @@ class Names:
     """Marks a payload field (a string or a list of them) whose value names subjects of `kind`."""
 
     kind: str
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: Any, handler: Callable[[Any], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Carry the mark into JSON Schema, where other languages find it."""
+        return handler(core_schema) | {"x-subject-kind": self.kind}
 
 
 def is_key(text: str) -> bool:

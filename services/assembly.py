@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from contracts.event import Assurance
 from services.gatekeeper import service as gatekeeper_service
 from services.gatekeeper.settings import GatekeeperSettings
 from services.kit import clock
@@ -52,7 +53,9 @@ class Settings:
     def load(cls) -> Settings:
         """Read the environment, or raise `SettingsError`."""
         refuse_unknown(CLASSES)
-        return cls(*(read(kind) for kind in CLASSES))
+        return cls(
+            read(Shared), read(LedgerSettings), read(ProjectorSettings), read(GatekeeperSettings)
+        )
 
 
 class Calls:
@@ -98,7 +101,7 @@ class Calls:
         """Make a key that lives as long as this process."""
         secret = secrets.token_urlsafe(32)
         ends = clock.now() + timedelta(days=LONGEST_DAYS)
-        assurance = "A0" if self._shared.dev else "A2"
+        assurance: Assurance = "A0" if self._shared.dev else "A2"
         self._ring.add(
             Key(caller, f"service:{caller}", digest(secret), _OWN_SCOPES, ends, assurance)
         )
@@ -146,13 +149,10 @@ def _build(name: str, settings: Settings, ring: Keyring, calls: Calls) -> Servic
     ledger = HttpLedger(calls.client(name, "ledger"))
     if name == "gatekeeper":
         return gatekeeper_service.build(shared, settings.gatekeeper, ring, ledger)
-    return projector_service.build(
-        settings.projector,
-        projector_service.Surroundings(
-            shared, ring, _feed(shared, ledger), ledger, calls.client(name, "gatekeeper")
-        ),
-        settings.people,
+    neighbours = projector_service.Neighbours(
+        _feed(shared, ledger), ledger, calls.client(name, "gatekeeper")
     )
+    return projector_service.build(shared, settings.projector, ring, neighbours, settings.people)
 
 
 def _feed(shared: Shared, ledger: HttpLedger) -> Feed:
@@ -160,4 +160,4 @@ def _feed(shared: Shared, ledger: HttpLedger) -> Feed:
         return HttpFeed(ledger)
     if shared.kafka_bootstrap_servers is None:
         raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is needed, or RLG_FEED=http")
-    return KafkaFeed(shared.kafka_bootstrap_servers, HttpFeed(ledger))
+    return KafkaFeed(shared.kafka_bootstrap_servers, ledger)

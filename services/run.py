@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -34,7 +33,7 @@ GRACE_SECONDS = 3
 DATABASE = "release_ledger"
 
 
-class Stopped(Exception):  # noqa: N818 - the normal end, not an error
+class Stopped(Exception):
     """We were asked to stop before the services were up."""
 
 
@@ -100,7 +99,7 @@ async def serve(
 async def _once_started(
     server: uvicorn.Server, port: socket.socket, started: Callable[[str], Awaitable[None]]
 ) -> None:
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has a flag and no event
         await asyncio.sleep(0.02)
     host, number = port.getsockname()[:2]
     address = f"[{host}]" if ":" in host else host
@@ -220,4 +219,3 @@ async def _load_demo(url: str, shared: Shared) -> None:
         await load_if_wanted(url, say)
     except Exception as error:  # noqa: BLE001 - the services go on without the demo
         say(f"  the demo could not be loaded: {error}")
-        print(repr(error), file=sys.stderr)  # noqa: T201

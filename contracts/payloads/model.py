@@ -52,7 +52,9 @@ Tier = Literal["development", "testing", "staging", "production", "other"]
 class Strict(BaseModel):
     """Refuses unknown fields when we write. Reading tolerates them: readers take plain dicts."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
 
 
 class Environment(Strict):

@@ -19,8 +19,14 @@ from services.kit.service import Check
 
 LOCK_TIMEOUT_MS = 4_000
 STATEMENT_TIMEOUT_MS = 15_000
-DatabaseError = (SQLAlchemyError, asyncpg.PostgresError, OSError, asyncpg.InterfaceError)
-"""What a query can raise when the database is at fault."""
+DatabaseError = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+"""What a query can raise when the database is at fault, or the driver loses its way with it."""
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 """One direct connection; see `connection`."""
 
@@ -62,7 +68,7 @@ async def pool(url: str, name: str, size: int = 4) -> asyncpg.Pool[Any]:
 async def connection(url: str, name: str, settings: Mapping[str, str] | None = None) -> Connection:
     """Open one direct connection; `settings` are server settings over ours.
 
-    For whoever keeps a connection: nothing is reset between statements, and prepared statements stay.
+    For whoever keeps a connection: nothing is reset between statements, prepared ones stay.
     """
     return await asyncpg.connect(
         _plain(url),

@@ -38,6 +38,8 @@ def configure(style: str = "text", level: int = logging.INFO) -> None:
     root.setLevel(level)
     for noisy in ("uvicorn.access", "aiokafka", "httpx2", "httpcore2", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It repeats what is raised to us anyway, a thousand times a second while a topic is missing.
+    logging.getLogger("aiokafka.cluster").setLevel(logging.CRITICAL)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

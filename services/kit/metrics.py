@@ -51,6 +51,8 @@ CATALOGUE = (
          "events between a projection's cursor and the head"),
     Spec("rlg_projection_batch_seconds", "histogram", ("projection",),
          "time to fold and commit one batch"),
+    Spec("rlg_projection_parked_total", "counter", ("projection",),
+         "events that could not be folded and were put aside"),
     Spec("rlg_feed_gaps_total", "counter", ("ledger",),
          "gaps in the Kafka feed that were refilled from the ledger"),
     Spec("rlg_decisions_total", "counter", ("gate", "verdict"), "decisions recorded"),

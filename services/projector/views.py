@@ -34,6 +34,8 @@ class Freshness(View):
     seconds_behind: float
     """Age of the oldest event that is not applied yet."""
     updated_at: str | None = None
+    parked: int = 0
+    """Events that could not be folded and were put aside; they stand in the ledger."""
 
 
 class ReleaseRow(View):

@@ -10,6 +10,7 @@ from services.kit import logs, metrics
 from services.kit.kafka import gapless
 from services.kit.kafka.reader import Tail, tail
 from services.kit.kafka.record import EVENTS_PARTITION
+from services.kit.kafka.topics import ensure_topics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -52,6 +53,7 @@ class KafkaFeed:
         Raises `Unavailable` when Kafka or the ledger is away, `FeedBroken` when the two contradict
         each other. `contextlib.aclosing` frees the connections at once.
         """
+        await ensure_topics(self._bootstrap)
         async with tail(self._bootstrap, topics.EVENTS, EVENTS_PARTITION) as listener:
             reader = _Reader(ledger, after)
             while True:

@@ -45,29 +45,50 @@ class KafkaProducer:
     async def deliver(self, records: Sequence[Record]) -> None:
         """Return when every record is acknowledged, or raise `Undelivered`.
 
-        Sends all before it waits for the first; with none to send it connects. At-least-once: after a failure a record that is not
-        counted as acknowledged may be in the topic nevertheless.
+        Sends all before it waits for the first; with none to send it connects. At-least-once: after
+        a failure, records that are not counted as acknowledged may be in the topic nevertheless.
         """
         sent: list[asyncio.Future[Any]] = []
+        failure: BaseException | None = None
         try:
             async with asyncio.timeout(DELIVERY_SECONDS):
-                producer = await self._started()
-                for record in records:
-                    sent.append(await _send(producer, record))  # noqa: PERF401 - keeps what was sent before a failure
+                await self._send(records, sent)
             if sent:
                 await asyncio.wait(sent, timeout=DELIVERY_SECONDS)
-            failure = next((f.exception() for f in sent if f.done() and f.exception()), None)
-        except Exception as error:  # noqa: BLE001 - aiokafka also asserts; whatever it is, nothing is certain
+        except Exception as error:  # noqa: BLE001 - aiokafka also asserts: nothing is certain now
             failure = error
-        acknowledged = _acknowledged(sent)
-        if failure is not None or acknowledged < len(records):
-            await self._throw_away(sent)
-            detail = f"Kafka at {self._bootstrap} did not acknowledge: {type(failure).__name__}"
-            raise Undelivered(f"{detail}: {failure}", acknowledged) from failure
+        outcomes = [_outcome(future) for future in sent]
+        failure = failure or next(filter(None, outcomes), None)
+        if failure is not None:
+            await self.close()
+            detail = f"Kafka at {self._bootstrap} did not acknowledge: {failure!r}"
+            raise Undelivered(detail, _before_first_failure(outcomes)) from failure
 
     async def close(self) -> None:
-        """Close the connections. The producer can be used again."""
-        await self._throw_away([])
+        """Flush what can be flushed and disconnect. The next delivery makes a new producer."""
+        producer, self._live = self._live, None
+        if producer is None:
+            return
+        try:
+            await asyncio.wait_for(producer.stop(), STOP_SECONDS)
+        except (TimeoutError, KafkaError):  # it flushes first, and a dead broker takes nothing
+            await producer.client.close()
+            await producer._sender.close()  # noqa: SLF001 - else its task would stay for ever
+
+    async def _send(self, records: Sequence[Record], sent: list[asyncio.Future[Any]]) -> None:
+        """Hand the records over; `sent` grows as far as that goes."""
+        producer = await self._started()
+        for record in records:
+            future = await producer.send(
+                record.topic,
+                value=record.value,
+                key=record.key,
+                partition=record.partition,
+                headers=list(record.headers),
+            )
+            # Some outcomes nobody will ask for: they must not be logged as forgotten.
+            future.add_done_callback(_outcome)
+            sent.append(future)
 
     async def _started(self) -> AIOKafkaProducer:
         if self._live is None:
@@ -83,36 +104,13 @@ class KafkaProducer:
             await self._live.start()
         return self._live
 
-    async def _throw_away(self, sent: Sequence[asyncio.Future[Any]]) -> None:
-        for future in sent:
-            future.add_done_callback(_look_at)
-        producer, self._live = self._live, None
-        if producer is None:
-            return
-        try:
-            await asyncio.wait_for(producer.stop(), STOP_SECONDS)
-        except (TimeoutError, KafkaError):  # it flushes first, and a dead broker takes nothing
-            await producer.client.close()
-            await producer._sender.close()  # noqa: SLF001 - else its task would stay for ever
+
+def _outcome(future: asyncio.Future[Any]) -> BaseException | None:
+    """Return None for an acknowledged record, else why it is not."""
+    if not future.done():
+        return TimeoutError(f"no answer within {DELIVERY_SECONDS} s")
+    return asyncio.CancelledError() if future.cancelled() else future.exception()
 
 
-async def _send(producer: AIOKafkaProducer, record: Record) -> asyncio.Future[Any]:
-    future: asyncio.Future[Any] = await producer.send(
-        record.topic,
-        value=record.value,
-        key=record.key,
-        partition=record.partition,
-        headers=list(record.headers),
-    )
-    return future
-
-
-def _acknowledged(sent: Sequence[asyncio.Future[Any]]) -> int:
-    good = [f.done() and not f.cancelled() and f.exception() is None for f in sent]
-    return good.index(False) if False in good else len(good)
-
-
-def _look_at(future: asyncio.Future[Any]) -> None:
-    """Retrieve an exception that nobody else will, so that it is not logged as forgotten."""
-    if not future.cancelled():
-        future.exception()
+def _before_first_failure(outcomes: Sequence[BaseException | None]) -> int:
+    return next((n for n, outcome in enumerate(outcomes) if outcome is not None), len(outcomes))

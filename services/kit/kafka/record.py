@@ -45,5 +45,5 @@ def as_unavailable(bootstrap: str) -> Iterator[None]:
     try:
         yield
     except (KafkaError, TimeoutError) as error:
-        detail = f"Kafka at {bootstrap} does not answer: {type(error).__name__}"
+        detail = f"Kafka at {bootstrap} does not answer: {str(error) or type(error).__name__}"
         raise Unavailable(detail) from error

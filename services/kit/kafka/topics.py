@@ -12,14 +12,16 @@ from contracts import topics
 from services.kit.kafka.record import REQUEST_MS, as_unavailable
 
 _DAY_MS = 24 * 3600 * 1000
+_SIZE = {"max.message.bytes": str(1024 * 1024)}  # several times the largest event
 SETTINGS: dict[str, dict[str, str]] = {
     # The broker's clock, not the sender's: a wrong clock must not make a record old enough to go.
-    topics.INGEST: {"retention.ms": str(7 * _DAY_MS), "message.timestamp.type": "LogAppendTime"},
+    topics.INGEST: {"retention.ms": str(7 * _DAY_MS), "message.timestamp.type": "LogAppendTime"}
+    | _SIZE,
     # Longer than a holiday, and room for the largest record of the ingest topic with its reason.
     topics.REJECTED: {"retention.ms": str(30 * _DAY_MS), "max.message.bytes": str(2 * 1024 * 1024)},
     # Not for ever: the ledger is the store, every reader refills from it, and an event that was
     # redacted there must not live on in a topic.
-    topics.EVENTS: {"retention.ms": str(7 * _DAY_MS)},
+    topics.EVENTS: {"retention.ms": str(7 * _DAY_MS)} | _SIZE,
 }
 """How we make a topic. Retention is the operator's to change; `cleanup.policy` is not."""
 
@@ -51,7 +53,8 @@ async def _create(admin: AIOKafkaAdminClient, names: set[str]) -> None:
     if not names:
         return
     wanted = [
-        NewTopic(n, 1, -1, topic_configs={"cleanup.policy": "delete"} | SETTINGS[n])
+        # -1 is the broker's default; aiokafka lets it pass only beside an (empty) assignment.
+        NewTopic(n, 1, -1, {}, {"cleanup.policy": "delete"} | SETTINGS[n])
         for n in sorted(names)
     ]
     answer = await admin.create_topics(wanted)

@@ -1,0 +1,92 @@
+"""What is not part of one release: who holds which role, freezes, an exception."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from contracts.event import format_time
+from contracts.payloads.model import Window
+from contracts.payloads.plan import RoleAssigned
+from contracts.payloads.readiness import ExceptionGranted, FreezeDeclared, FreezeLifted
+from demo.derive import Seed
+from demo.native import BOARD, PRODUCTION, Pen, said_by
+from demo.people import MARA, OLU, PEOPLE
+from demo.steps import Chapter, Thread
+from demo.work import Release
+
+DIRECTORY = "https://directory.acme.example"
+CLERK = "dev:directory"
+"""The directory's own identity."""
+FREEZE_ROUND = 6
+"""The week before which the earlier freeze stood."""
+
+
+def opening(seed: Seed, now: datetime) -> Chapter:
+    """Return who may do what: without it, nobody's approval counts."""
+    pen, at = Pen(seed, DIRECTORY), now - timedelta(days=92)
+    events = [
+        pen.fact(at, RoleAssigned(scope="*", role=role, principal=person.id), person.id)
+        for person in PEOPLE
+        for role in person.roles
+    ]
+    return ((said_by(CLERK, *events),),)
+
+
+def asides(seed: Seed, now: datetime, major: Release) -> dict[int, Thread]:
+    """Return, by the number of the week, what concerned more than one release."""
+    return {
+        major.ordinal - 1: (said_by(MARA.id, _exception(seed, now, major)),),
+        FREEZE_ROUND: (said_by(OLU.id, *_freeze_of_the_past(seed, now)),),
+    }
+
+
+def closing(seed: Seed, now: datetime) -> Chapter:
+    """Return what is coming: a freeze that has not begun."""
+    start = (now + timedelta(days=9)).replace(hour=17, minute=0)
+    end = format_time(start + timedelta(days=5))
+    freeze = FreezeDeclared(
+        freeze_id="year-end-sales",
+        scope=[PRODUCTION],
+        window=Window(start=format_time(start), end=end, tz="Europe/Berlin"),
+        reason="The busiest days of the year: only repairs go out.",
+        allowed_types=["hotfix"],
+    )
+    event = Pen(seed, BOARD).fact(now - timedelta(days=2), freeze)
+    return ((said_by(OLU.id, event),),)
+
+
+def _freeze_of_the_past(seed: Seed, now: datetime) -> list[dict[str, Any]]:
+    """Return a weekend's freeze that was lifted a day early. Nobody deploys at weekends anyway."""
+    day = now - timedelta(days=47)
+    friday = (day - timedelta(days=(day.weekday() - 4) % 7)).replace(hour=16, minute=0)
+    window = Window(
+        start=format_time(friday), end=format_time(friday + timedelta(hours=62)), tz="Europe/Berlin"
+    )
+    declared = FreezeDeclared(
+        freeze_id="bank-maintenance",
+        scope=[PRODUCTION],
+        window=window,
+        reason="The acquiring bank moves its data centre.",
+        allowed_types=["hotfix"],
+    )
+    lifted = FreezeLifted(freeze_id="bank-maintenance", reason="The move was done a day early.")
+    pen = Pen(seed, BOARD)
+    return [
+        pen.fact(friday - timedelta(days=3), declared),
+        pen.fact(friday + timedelta(hours=38), lifted),
+    ]
+
+
+def _exception(seed: Seed, now: datetime, major: Release) -> dict[str, Any]:
+    exception = ExceptionGranted(
+        exception_id="exc-pay-pentest",
+        control="penetration-test",
+        scope=f"service:{major.service.name}",
+        reason="The tester's next free date is after the release.",
+        approver=MARA.id,
+        expires_at=format_time((now + timedelta(days=12)).replace(hour=17, minute=0)),
+        compensating=["The new endpoints are behind the company network until the test is done."],
+        release_id=major.id,
+    )
+    return Pen(seed, BOARD).fact(major.candidate_at - timedelta(days=1), exception)

@@ -1,0 +1,1 @@
+"""Database migrations: one environment, one independent line for each service's schema."""

@@ -1,0 +1,6 @@
+"""The gatekeeper: judges release policies over the event history, and records each decision.
+
+`policy` YAML → rules · `facts` histories → facts · `rules/` one rule → one result · `judge` all of
+them → the decision (these four are pure) · `deciding` read, judge, record · `approving` a person's
+yes or no · `activating` policies into the ledger · `api` HTTP · `service` puts it together.
+"""

@@ -1,0 +1,92 @@
+"""Activating: the policy documents of a folder become events, so that what judged is on record.
+
+What judges is the ledger's newest text, never the file. A file takes effect when its version is
+higher than the active one; a lower one is an older deployment and is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import TYPE_CHECKING
+
+from contracts.payloads.readiness import PolicyActivated
+from contracts.problem import Conflict
+from services.gatekeeper.deciding import SOURCE, Decider, envelope, newest
+from services.gatekeeper.policy import Policy, PolicyFaultsError, load
+from services.kit import logs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_log = logs.get(__name__)
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, SOURCE)
+
+
+def read_folder(folder: Path) -> dict[str, str]:
+    """Return name → text of every `*.yaml` in a folder.
+
+    Raises `PolicyFaultsError` with the faults of all files, and for a folder without any.
+    """
+    texts: dict[str, str] = {}
+    faults: list[str] = []
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            name = _read(path, texts)
+        except PolicyFaultsError as error:
+            faults += error.faults
+        else:
+            texts[name] = path.read_text(encoding="utf-8")
+    if not texts and not faults:
+        faults = [f"{folder}: there is no policy document (*.yaml)"]
+    if faults:
+        raise PolicyFaultsError(faults)
+    return texts
+
+
+def _read(path: Path, others: dict[str, str]) -> str:
+    try:
+        name = load(path.read_text(encoding="utf-8"), str(path)).ref.name
+    except UnicodeDecodeError:
+        raise PolicyFaultsError([f"{path}:1:1 is not UTF-8"]) from None
+    if name in others:
+        raise PolicyFaultsError([f"{path}:1:1 metadata.name: another file has the name {name}"])
+    return name
+
+
+async def activate(decider: Decider, texts: dict[str, str]) -> None:
+    """Make sure that each text, or a later version, is active. Safe to repeat and to run twice."""
+    for name, text in texts.items():
+        page = await decider.ledger.history(decider.name, f"policy:{name}")
+        current, wanted = newest(page), load(text, name)
+        if current is None or _rises(wanted, current.policy):
+            await _append(decider, text, wanted, page.version)
+
+
+def _rises(wanted: Policy, current: Policy | None) -> bool:
+    if current is None:
+        return True
+    same = wanted.ref.digest == current.ref.digest
+    if not same and wanted.ref.version <= current.ref.version:
+        detail = "the file differs from the active text without a higher version; it is not used"
+        _log.warning("policy.not_activated", policy=wanted.ref.name, detail=detail,
+                     file=wanted.ref.version, active=current.ref.version)  # fmt: skip
+    return wanted.ref.version > current.ref.version
+
+
+async def _append(decider: Decider, text: str, wanted: Policy, version: int) -> None:
+    payload = PolicyActivated(
+        policy_id=wanted.ref.name,
+        version=wanted.ref.version,
+        content_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        content=text,
+        author=wanted.document.metadata.owner,
+    )
+    subject = f"policy:{wanted.ref.name}"
+    id_ = str(uuid.uuid5(_NAMESPACE, f"{subject}@{version}:{wanted.ref.digest}"))
+    try:
+        await decider.append(envelope(payload, subject, id_=id_), {subject: version})
+    except Conflict:
+        _log.info("policy.activated_elsewhere", policy=wanted.ref.name)
+    else:
+        _log.info("policy.activated", policy=wanted.ref.name, version=wanted.ref.version)

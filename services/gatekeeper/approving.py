@@ -1,0 +1,133 @@
+"""Approving: a person says yes or no; it is recorded as theirs, and the gate is judged again.
+
+Who it is comes from the authenticated request, never from its body. The approval is a fact whatever
+becomes of the decision: rules say whether it counts, so it is recorded without an expectation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+
+from contracts import ijson
+from contracts.event import Receipt
+from contracts.payloads.readiness import ApprovalDecided
+from contracts.problem import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+    Unavailable,
+)
+from services.gatekeeper.deciding import Decider, Judged, Recorded, envelope, stamp
+from services.gatekeeper.facts import Facts, is_person
+from services.gatekeeper.judge import applies
+from services.gatekeeper.policy import Applied
+from services.gatekeeper.rules import words
+from services.gatekeeper.schema import Approvals
+from services.kit import clock
+from services.kit.identity import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What a person says about a release at a gate."""
+
+    release: str
+    gate: str
+    approved: bool
+    comment: str | None
+    seen_digest: str | None
+    """The candidate that the person looked at; None: whatever is current."""
+    statement: str | None = None
+    """What the person was shown."""
+
+    def looked_at(self) -> set[str | None]:
+        """Return the candidates that the person is said to have seen; None: there was none."""
+        said: set[str | None] = set() if self.seen_digest is None else {self.seen_digest}
+        try:
+            shown = ijson.loads(self.statement or "")
+        except ijson.NotIJson:
+            return said
+        if isinstance(shown, dict) and isinstance(artefact := shown.get("artefact", 0), str | None):
+            said.add(artefact)
+        return said
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The recorded vote, and the decision after it: None when it could not be made at once."""
+
+    receipt: Receipt
+    decision: Recorded | None
+
+
+async def cast(decider: Decider, person: Principal, vote: Vote) -> Cast:
+    """Record a vote and judge the gate again.
+
+    Raises `Forbidden` for a key or for a person without a role that the gate asks for, `NotFound`
+    for an unknown release or gate, `Invalid` without a candidate, `PreconditionFailed` when the
+    candidate is not the one that was seen.
+    """
+    if not is_person(person.id, person.via):
+        raise Forbidden(f"{person.id} is a key; only a person can approve or reject")
+    judged = await decider.dry_run(vote.release, vote.gate)
+    roles = _roles(judged, person)
+    digest = _digest(judged.facts, vote)
+    payload = ApprovalDecided(
+        approval_id=judged.facts.requests.get(vote.gate) or str(uuid.uuid4()),
+        release_id=vote.release,
+        gate=vote.gate,
+        principal=person.id,
+        decision="approved" if vote.approved else "rejected",
+        roles=roles,
+        target_digest=digest,
+        **_said(vote),
+    )
+    event = envelope(payload, f"release:{vote.release}", stamp())
+    receipt = await decider.append(event, None, person)
+    try:
+        return Cast(receipt, await decider.decide(vote.release, vote.gate))
+    except (Conflict, Unavailable):
+        return Cast(receipt, None)
+
+
+def _said(vote: Vote) -> dict[str, str]:
+    said = {"comment": vote.comment} if vote.comment else {}
+    if vote.statement:
+        said["statement_sha256"] = hashlib.sha256(vote.statement.encode()).hexdigest()
+    return said
+
+
+def _roles(judged: Judged, person: Principal) -> list[str]:
+    """Return the roles of the gate that the person holds now; none is a refusal."""
+    if not isinstance(judged.applied, Applied):
+        raise NotFound(judged.applied.reason)
+    facts, gate = judged.facts, judged.applied.gate
+    asked = (
+        rule for _, rule in gate.rules() if isinstance(rule, Approvals) and applies(rule, facts)
+    )
+    roles = words.unique(role for rule in asked for role in rule.roles)
+    moment = max(clock.now(), facts.newest or clock.now())
+    held = [role for role in roles if person.id in facts.holders([role], moment)]
+    if not roles:
+        raise Forbidden(f"{gate.id} asks nobody for an approval of this release", roles=[])
+    if not held:
+        detail = f"{person.id} holds none of the roles that {gate.id} asks: {words.both(roles)}"
+        raise Forbidden(detail, roles=roles)
+    return held
+
+
+def _digest(facts: Facts, vote: Vote) -> str:
+    if facts.candidate is None:
+        detail = "there is no release candidate yet, so there is nothing to approve"
+        raise Invalid(detail, errors=[{"pointer": "/release", "detail": detail}])
+    current = facts.candidate.digest
+    if vote.looked_at() - {current}:
+        raise PreconditionFailed(
+            f"the candidate is now {facts.candidate.version}; look at it before you decide",
+            moved={"target_digest": current},
+        )
+    return current

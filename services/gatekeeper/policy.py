@@ -1,0 +1,120 @@
+"""Policies: one YAML document says which rules guard which gates.
+
+Pure: text in, rules out. The format is told in deploy/policies/README.md. `load` reports every fault at once, each as
+`file:line:column rule.field: text`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from contracts.decision import PolicyRef
+from services.gatekeeper import document
+from services.gatekeeper.schema import Approvals, Defaults, Document, Evidence, Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A valid document and the digest of its very bytes."""
+
+    document: Document
+    ref: PolicyRef
+
+    def gate(self, gate: str, release_type: str | None) -> Gate | None:
+        """Return the gate when this policy covers it for that type of release."""
+        scope = self.document.applies_to
+        for known in self.document.gates:
+            fits = not scope.environment or known.place in scope.environment
+            if known.id == gate and fits and (not scope.type or release_type in scope.type):
+                return known
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The one policy and gate that answer a question."""
+
+    ref: PolicyRef
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class NoPolicy:
+    """Nothing answers it, which is a deny; `reason` says why, for people."""
+
+    reason: str
+
+
+class PolicyFaultsError(ValueError):
+    """The document is not a policy; `faults` lists every reason."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+@lru_cache(maxsize=64)
+def load(text: str, file: str = "policy.yaml") -> Policy:
+    """Read a policy document, or raise `PolicyFaultsError` with all of its faults."""
+    try:
+        source = document.read(text, file)
+    except document.UnreadableError as error:
+        raise PolicyFaultsError([str(error)]) from None
+    faults = list(source.doubles())
+    try:
+        found = Document.model_validate(source.value)
+    except ValidationError as error:
+        faults += [source.fault(item["loc"], _words(item)) for item in _errors(error)]
+    if faults:
+        raise PolicyFaultsError(sorted(set(faults), key=document.by_place))
+    digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    ref = PolicyRef(name=found.metadata.name, version=found.metadata.version, digest=digest)
+    return Policy(_with_defaults(found), ref)
+
+
+def select(policies: Iterable[Policy], gate: str, release_type: str | None) -> Applied | NoPolicy:
+    """Return the policy that answers for `gate`. Two that answer are as bad as none."""
+    found = [(p, g) for p in policies if (g := p.gate(gate, release_type)) is not None]
+    kind = f"a {release_type} release" if release_type else "a release that nobody has planned"
+    if not found:
+        return NoPolicy(f"no active policy covers the gate {gate} for {kind}")
+    if len(found) > 1:
+        names = " and ".join(sorted(p.ref.name for p, _ in found))
+        return NoPolicy(f"the policies {names} all cover the gate {gate} for {kind}; one must")
+    return Applied(found[0][0].ref, found[0][1])
+
+
+def _errors(error: ValidationError) -> Iterable[Any]:
+    return error.errors(include_url=False, include_input=False, include_context=False)
+
+
+def _words(item: Any) -> str:
+    text = str(item["msg"]).removeprefix("Value error, ")
+    return "is not a known key" if item["type"] == "extra_forbidden" else text
+
+
+def _with_defaults(found: Document) -> Document:
+    return found.model_copy(
+        update={"gates": [_filled_gate(g, found.defaults) for g in found.gates]}
+    )
+
+
+def _filled_gate(gate: Gate, defaults: Defaults) -> Gate:
+    stages = [
+        stage.model_copy(update={"rules": [_filled_rule(rule, defaults) for rule in stage.rules]})
+        for stage in gate.stages
+    ]
+    return gate.model_copy(update={"stages": stages})
+
+
+def _filled_rule(rule: Approvals | Evidence, defaults: Defaults) -> Approvals | Evidence:
+    update: dict[str, object] = {"bind": defaults.bind if rule.bind is None else rule.bind}
+    if isinstance(rule, Approvals):
+        update["exclude"] = defaults.exclude if rule.exclude is None else rule.exclude
+    return rule.model_copy(update=update)

@@ -1,0 +1,222 @@
+"""Evidence: recorded facts show that something is so, for the very artefacts of the candidate.
+
+Pure. Of each series (a suite, a scanner, a pipeline) the newest record about each artefact speaks;
+all of them must. Missing or too old: pending, because it can still come. Contradicting: fail.
+A threshold's metric that nobody reported, or a stamp from the future: error, never a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from contracts.decision import NotCounted, RuleResult, Status
+from contracts.event import format_time
+from services.gatekeeper.facts import Evidence as Record
+from services.gatekeeper.facts import Facts
+from services.gatekeeper.rules import words
+from services.gatekeeper.schema import THRESHOLDS, Evidence, Stage
+
+WORST: tuple[Status, ...] = ("error", "fail", "pending")
+NOUNS = {
+    "tests": "test result", "scan": "vulnerability scan", "pipeline": "pipeline run",
+    "plan": "plan", "verification": "verification", "analysis": "canary analysis",
+}  # fmt: skip
+_SIGNS = {"max": "at most", "min": "at least"}
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What was seen: complaints by status, records that speak, records that do not count."""
+
+    complaints: dict[Status, list[str]] = field(default_factory=dict)
+    spoke: list[Record] = field(default_factory=list)
+    void: list[NotCounted] = field(default_factory=list)
+    ends: list[datetime] = field(default_factory=list)
+
+    def complain(self, status: Status, text: str) -> None:
+        self.complaints.setdefault(status, []).append(text)
+
+    @property
+    def status(self) -> Status:
+        return next((s for s in WORST if s in self.complaints), "pass")
+
+
+def judge(stage: Stage, rule: Evidence, facts: Facts, as_of: datetime) -> RuleResult:
+    """Judge one evidence rule."""
+    found = _Findings()
+    groups = _groups(rule, facts, found)
+    for target, records in groups.items():
+        _judge_target(rule, target, records, as_of, found)
+    if not groups:
+        found.complain("pending", f"there is no candidate yet, so no {_noun(rule)} can be about it")
+    _check_metrics(rule, found)
+    return _result(stage, rule, found, groups)
+
+
+def _groups(rule: Evidence, facts: Facts, found: _Findings) -> dict[str, list[Record]]:
+    """Return the newest record of each series by target; note what is about other things."""
+    targets = _targets(rule, facts)
+    newest: dict[tuple[str, str], Record] = {}
+    for record in facts.evidence:
+        if record.kind != rule.kind or (rule.name or rule.plan or record.series) != record.series:
+            continue
+        hits = [target for target in targets if _is_about(record, target, rule, facts)]
+        if targets and not hits:
+            found.void.append(NotCounted(position=record.stamp.position, reason=_stray(record)))
+        for target in hits:
+            newest[target, record.series] = record
+    return {t: [r for (about, _), r in newest.items() if about == t] for t in targets}
+
+
+def _targets(rule: Evidence, facts: Facts) -> list[str]:
+    """Return what needs evidence: "" stands for the release as a whole."""
+    if not rule.bind or rule.kind == "plan":
+        return [""]
+    if facts.candidate is None:
+        return []
+    return [""] if rule.kind == "pipeline" else words.unique(facts.candidate.artifacts)
+
+
+def _is_about(record: Record, target: str, rule: Evidence, facts: Facts) -> bool:
+    if not rule.bind or rule.kind == "plan":
+        return True
+    if rule.kind == "pipeline":
+        return record.about in facts.changes()
+    about = facts.deployments.get(record.about, record.about)
+    return about == target or (facts.candidate is not None and about == facts.candidate.digest)
+
+
+def _stray(record: Record) -> str:
+    noun = f"the {NOUNS[record.kind]} {record.series}"
+    if not record.about:
+        return f"{noun} does not say what it is about"
+    return f"{noun} is about {words.brief(record.about)}, which is not in this candidate"
+
+
+def _judge_target(
+    rule: Evidence, target: str, records: list[Record], as_of: datetime, found: _Findings
+) -> None:
+    if not records:
+        found.complain("pending", f"no {_noun(rule)} is recorded{_for(target)}")
+    for record in records:
+        if record not in found.spoke:
+            found.spoke.append(record)
+            for status, text in _complaints(rule, record, as_of, found):
+                found.complain(status, text)
+
+
+def _complaints(
+    rule: Evidence, record: Record, as_of: datetime, found: _Findings
+) -> Iterator[tuple[Status, str]]:
+    if record.stamp.lead:
+        lead = words.span(record.stamp.lead)
+        yield "error", f"{record.series} is stamped {lead} in the future and proves nothing"
+        return
+    yield from _outcome(rule, record)
+    yield from _bounds(rule, record)
+    if rule.max_age is None:
+        return
+    ends = record.stamp.at + rule.max_age
+    if ends > as_of:
+        found.ends.append(ends)
+    else:
+        age, limit = words.span(as_of - record.stamp.at), words.span(rule.max_age)
+        yield "pending", f"{record.series} is {age} old; at most {limit} is allowed"
+
+
+def _outcome(rule: Evidence, record: Record) -> Iterator[tuple[Status, str]]:
+    failed = record.metrics.get("failed", 0)
+    if rule.kind == "tests" and not failed and not record.metrics.get("passed"):
+        yield "fail", f"{record.series} ran no test"
+    elif rule.kind == "tests" and failed and record.outcome in {"success", "failure"}:
+        if rule.max_failed is None:
+            yield "fail", f"{record.series}: {words.count(int(failed), 'test')} failed"
+    elif record.outcome != "success":
+        yield "fail", f"{record.series} ended with {record.outcome}"
+
+
+def _bounds(rule: Evidence, record: Record) -> Iterator[tuple[Status, str]]:
+    for name, (_, side, metric) in THRESHOLDS.items():
+        bound, value = rule.bound(name), record.metrics.get(metric)
+        if bound is None or value is None:
+            continue
+        if value > bound if side == "max" else value < bound:
+            limit = f"{_SIGNS[side]} {words.number(bound)} is allowed"
+            if side == "min":
+                limit = f"{_SIGNS[side]} {words.number(bound)} is required"
+            yield "fail", f"{record.series} has {metric} {words.number(value)}; {limit}"
+
+
+def _check_metrics(rule: Evidence, found: _Findings) -> None:
+    """Complain of metrics that nobody reported; any of several suites may."""
+    for name, (_, _, metric) in THRESHOLDS.items():
+        silent = found.spoke and not any(metric in record.metrics for record in found.spoke)
+        if rule.bound(name) is not None and silent:
+            names = words.both(words.unique(record.series for record in found.spoke))
+            found.complain("error", f"{names} did not report {metric}")
+
+
+def _result(
+    stage: Stage, rule: Evidence, found: _Findings, groups: dict[str, list[Record]]
+) -> RuleResult:
+    status = found.status
+    void = [] if status == "pass" else found.void
+    reason = "; ".join(words.unique(found.complaints.get(status, []))) or _good(found)
+    if status == "pending" and void:
+        reason += "; not counted: " + "; ".join(words.unique(n.reason for n in void))
+    return RuleResult(
+        rule=rule.id,
+        title=rule.title or f"{_noun(rule)[0].upper()}{_noun(rule)[1:]}",
+        type=rule.type,
+        stage=stage.id,
+        status=status,
+        reason=reason,
+        required=_required(rule),
+        found=", ".join(words.unique(map(_seen, found.spoke))) or "nothing",
+        evidence=sorted(record.stamp.position for record in found.spoke),
+        not_counted=void,
+        satisfy=None if status == "pass" else _satisfy(rule, groups),
+        next_change_at=format_time(min(found.ends)) if found.ends else None,
+    )
+
+
+def _good(found: _Findings) -> str:
+    return "; ".join(words.unique(_seen(record) for record in found.spoke))
+
+
+def _seen(record: Record) -> str:
+    numbers = [f"{words.number(v)} {'%' if k == 'coverage' else ''}{k}".replace("%c", "% c")
+               for k, v in record.metrics.items() if v or k in _ALWAYS]  # fmt: skip
+    return f"{record.series}: {', '.join(numbers) or _OUTCOMES.get(record.kind, record.outcome)}"
+
+
+_ALWAYS = frozenset({"failed", "critical", "high"})
+_OUTCOMES = {"plan": "published"}
+
+
+def _required(rule: Evidence) -> str:
+    bounds = [
+        f"{metric} {_SIGNS[side]} {words.number(bound)}"
+        for name, (_, side, metric) in THRESHOLDS.items()
+        if (bound := rule.bound(name)) is not None
+    ]
+    if rule.max_age is not None:
+        bounds.append(f"not older than {words.span(rule.max_age)}")
+    return ", ".join([_noun(rule), *bounds])
+
+
+def _satisfy(rule: Evidence, groups: dict[str, list[Record]]) -> str:
+    missing = [words.brief(target) for target, records in groups.items() if target and not records]
+    about = f" for {words.both(missing)}" if missing else ""
+    return f"a {'new ' if any(groups.values()) else ''}{_noun(rule)} that is good{about}"
+
+
+def _noun(rule: Evidence) -> str:
+    noun = f"{rule.plan} plan" if rule.plan else NOUNS[rule.kind]
+    return f"{noun} of {rule.name}" if rule.name else noun
+
+
+def _for(target: str) -> str:
+    return f" for {words.brief(target)}" if target else ""

@@ -1,0 +1,76 @@
+"""The gatekeeper put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from contracts.problem import Unavailable
+from services.gatekeeper.activating import activate, read_folder
+from services.gatekeeper.api import Api
+from services.gatekeeper.deciding import Decider
+from services.gatekeeper.policy import PolicyFaultsError
+from services.kit.service import Check, Service, add_health, background, new_app
+from services.kit.settings import SettingsError
+
+if TYPE_CHECKING:
+    from services.gatekeeper.settings import GatekeeperSettings
+    from services.kit.identity import Keyring
+    from services.kit.ports import Ledger
+    from services.kit.settings import Shared
+
+_PAUSE_SECONDS = 0.5
+
+
+def build(
+    shared: Shared, settings: GatekeeperSettings, keyring: Keyring, ledger: Ledger
+) -> Service:
+    """Return the service. Raises `SettingsError` when a policy document of the folder is faulty."""
+    del shared  # nothing of it is needed yet; every `build` is called alike
+    try:
+        texts = read_folder(settings.policies)
+    except PolicyFaultsError as error:
+        raise SettingsError(f"the policies are not valid:\n{error}") from None
+    decider = Decider(ledger, settings.ledger, list(texts))
+    app = new_app("gatekeeper", "Judges release policies and records each decision.")
+    app.include_router(Api(decider, keyring).router())
+    checks: dict[str, Check] = {"ledger": _reachable(decider), "policy": _active(decider)}
+    add_health(app, checks)
+
+    async def keep_active() -> None:
+        await _until_it_answers(decider, texts)
+        await asyncio.Event().wait()
+
+    @contextlib.asynccontextmanager
+    async def run() -> AsyncIterator[None]:
+        async with background("gatekeeper", activate=keep_active):
+            yield
+
+    return Service("gatekeeper", app, run, checks)
+
+
+async def _until_it_answers(decider: Decider, texts: dict[str, str]) -> None:
+    while True:
+        try:
+            return await activate(decider, texts)
+        except Unavailable:
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _reachable(decider: Decider) -> Check:
+    async def check() -> str | None:
+        await decider.ledger.page(decider.name, 0, limit=1)
+        return None
+
+    return check
+
+
+def _active(decider: Decider) -> Check:
+    async def check() -> str | None:
+        judging = {found.name for found in await decider.active() if found.policy is not None}
+        missing = [name for name in decider.policies if name not in judging]
+        return f"not active: {', '.join(missing)}" if missing else None
+
+    return check

@@ -1,0 +1,21 @@
+"""Settings of the gatekeeper. Variables: `GATEKEEPER_…`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from services.kit.settings import Settings
+
+
+class GatekeeperSettings(Settings):
+    """What only the gatekeeper needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEKEEPER_")
+
+    policies: Path = Path("deploy/policies")
+    """Folder of policy documents (`*.yaml`); a higher version is activated at start."""
+    ledger: str = Field(default="main", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """The ledger whose releases are judged."""

@@ -1,0 +1,49 @@
+"""What may come in from whom: an event and a principal → a submission."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from contracts import catalogue, ijson
+from contracts.append import GroupAppend
+from contracts.event import OURS, Event, Origin
+from contracts.problem import Forbidden, Invalid, Problem
+from services.kit.identity import Principal
+from services.ledger.model import Outcome, Submission
+
+OURS_ALONE = frozenset({f"{OURS}decision.recorded.v1", f"{OURS}policy.activated.v1"})
+"""Types that only a service of ours may write: others would trust them as judged by us."""
+
+
+def submission(event: Event | Problem, who: Principal) -> Submission | Outcome:
+    """Return the event with its origin, or why it is not taken from this principal."""
+    if isinstance(event, Problem):
+        return Outcome("invalid", problem=event)
+    if event.type in OURS_ALONE and "act-as" not in who.scopes:
+        detail = f"{event.type} is written by the services themselves (scope act-as)"
+        return Outcome("refused", problem=Forbidden(detail, scope="act-as"))
+    return Submission(event, Origin(principal=who.id, assurance=who.assurance, via=who.via))
+
+
+def of_group(index: int, attributes: object, who: Principal) -> Submission:
+    """Read one event of a group; pointers in its problem start at the group's root."""
+    try:
+        checked = submission(catalogue.parse(attributes), who)
+    except Invalid as problem:
+        errors = [
+            e | {"pointer": f"/events/{index}{e['pointer']}"} for e in problem.members["errors"]
+        ]
+        raise Invalid(problem.detail, errors=errors) from None
+    if isinstance(checked, Outcome):
+        raise checked.problem or Problem()
+    return checked
+
+
+def read_group(value: ijson.Json) -> GroupAppend:
+    """Read the body of a group append, or raise `Invalid` with pointers."""
+    try:
+        return GroupAppend.model_validate(value)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        errors = [{"pointer": ijson.pointer(e["loc"]), "detail": e["msg"]} for e in found]
+        raise Invalid(f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors) from None

@@ -1,0 +1,238 @@
+"""The ledger over HTTP. Routes read the request and call; their promises are in their docs."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Security
+from fastapi.security import HTTPBearer
+from starlette.responses import Response, StreamingResponse
+
+from contracts.append import GroupAppend, HeadOfLedger, Result, Results
+from contracts.event import HistoryPage, Page, RecordedEvent, parse_time
+from contracts.problem import Invalid
+from contracts.subject import is_key
+from services.kit.identity import Keyring, Principal, authenticate
+from services.ledger import answers, bindings
+from services.ledger.admission import OURS_ALONE, of_group, read_group, submission
+from services.ledger.appender import Appenders
+from services.ledger.model import Outcome, Submission
+from services.ledger.store import Reader, Window
+from services.ledger.wake import Wake, page_or_wait
+
+__all__ = ["OURS_ALONE", "Desk", "add_routes"]
+
+MAX_LIMIT = 1000
+MAX_WAIT = 30
+EXPORT_PAGE = 500
+EVENT_EXAMPLE = {"specversion": "1.0", "id": "1", "source": "/ci", "type": "com.example.built",
+                 "subject": "release:pay-1.42"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the routes work with."""
+
+    reader: Reader
+    wake: Wake
+    appender_for: Appenders
+    keyring: Keyring
+
+
+_bearer = HTTPBearer(auto_error=False, description="An API key; see docs/operations.md")
+router = APIRouter(prefix="/v1/ledgers/{ledger}")
+
+
+def add_routes(app: FastAPI, desk: Desk) -> None:
+    """Add the ledger's routes to its app."""
+    app.state.desk = desk
+    app.include_router(router)
+
+
+async def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+AtDesk = Annotated[Desk, Depends(_desk)]
+
+
+async def _reading(request: Request, desk: AtDesk) -> Principal:
+    who = authenticate(desk.keyring, request.headers)
+    who.require("read")
+    return who
+
+
+async def _writing(request: Request, desk: AtDesk) -> Principal:
+    who = authenticate(desk.keyring, request.headers)
+    who.require("event:write")
+    return who
+
+
+_may_read = [Depends(_reading), Security(_bearer)]
+_may_write = [Security(_bearer)]
+Writing = Annotated[Principal, Depends(_writing)]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
+
+
+@router.post(
+    "/events",
+    tags=["append"],
+    status_code=201,
+    dependencies=_may_write,
+    responses={201: {"model": Result}, 200: {"model": Result | Results}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "description": "One event (structured; binary with ce- headers), a batch, or NDJSON.",
+            "content": {
+                bindings.STRUCTURED: {"example": EVENT_EXAMPLE},
+                bindings.BATCH: {"example": [EVENT_EXAMPLE]},
+                bindings.NDJSON: {},
+                "application/json": {"example": EVENT_EXAMPLE},
+            },
+        }
+    },
+)
+async def append_events(ledger: str, request: Request, desk: AtDesk, who: Writing) -> Response:
+    """Append one event (201; 200 if it is there already) or many (200, one result each)."""
+    appender = desk.appender_for(ledger)
+    sent = bindings.read(request.headers, await request.body())
+    checked = [submission(event, who) for event in sent.events]
+    outcomes = iter(
+        await appender.append_each([item for item in checked if isinstance(item, Submission)])
+    )
+    results = [item if isinstance(item, Outcome) else next(outcomes) for item in checked]
+    if sent.single:
+        return answers.single(results[0], request.url.path)
+    return answers.each(results)
+
+
+@router.post(
+    "/appends",
+    tags=["append"],
+    status_code=201,
+    dependencies=_may_write,
+    responses={201: {"model": Results}, 200: {"model": Results}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": GroupAppend.model_json_schema()}},
+        }
+    },
+)
+async def append_group(ledger: str, request: Request, desk: AtDesk, who: Writing) -> Response:
+    """Append all events or none, if the expected versions hold (409 with the `actual` ones)."""
+    appender = desk.appender_for(ledger)
+    asked = read_group(bindings.loads(await request.body()))
+    items = [of_group(index, event, who) for index, event in enumerate(asked.events)]
+    return answers.group(await appender.append_group(items, asked.expect))
+
+
+@router.get(
+    "/events", tags=["read"], dependencies=_may_read, responses={200: {"model": Page}},
+    response_class=Response,
+)  # fmt: skip
+async def events(  # noqa: PLR0913 - one parameter for each query parameter
+    ledger: str,
+    request: Request,
+    desk: AtDesk,
+    *,
+    after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+    limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT)] = None,
+    type: str | None = None,  # noqa: A002 - the query parameter's name
+    subject: str | None = None,
+    wait: Annotated[float, Query(ge=0, le=MAX_WAIT)] = 0,
+) -> Response:
+    """Give events after a position, in order, without a gap (but for the filters).
+
+    `wait`: with nothing to give, answer as soon as there is something, or after so many seconds.
+    `scanned_to` is the next `after`. With `Accept: application/x-ndjson`: all events up to the
+    present head, or `limit` of them, one a line.
+    """
+    export = bindings.NDJSON in request.headers.get("accept", "")
+    size = EXPORT_PAGE if export and limit is None else limit or 100
+    window = await page_or_wait(
+        desk.reader, desk.wake, ledger, after, size, type_=type, subject=subject, wait=wait
+    )
+    if not export:
+        return answers.page(window)
+    rest = _lines(desk.reader, ledger, window, type, subject, endless=limit is None)
+    return StreamingResponse(rest, media_type=bindings.NDJSON)
+
+
+@router.get(
+    "/events/by-id", tags=["read"], dependencies=_may_read,
+    responses={200: {"model": RecordedEvent}}, response_class=Response,
+)  # fmt: skip
+async def event_by_id(ledger: str, desk: AtDesk, source: str, id: str) -> Response:  # noqa: A002
+    """Give the event that has this CloudEvents source and id."""
+    return answers.event(await desk.reader.by_id(ledger, source, id))
+
+
+@router.get(
+    "/events/{position}", tags=["read"], dependencies=_may_read,
+    responses={200: {"model": RecordedEvent}}, response_class=Response,
+)  # fmt: skip
+async def event_at(
+    ledger: str, desk: AtDesk, position: Annotated[int, Path(ge=1, lt=2**63)]
+) -> Response:
+    """Give the event at a position."""
+    return answers.event(await desk.reader.at(ledger, position))
+
+
+@router.get(
+    "/subjects/{subject:path}/history", tags=["read"], dependencies=_may_read,
+    responses={200: {"model": HistoryPage}}, response_class=Response,
+)  # fmt: skip
+async def history(
+    ledger: str,
+    subject: str,
+    desk: AtDesk,
+    *,
+    after_version: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+    as_of: str | None = None,
+    limit: Limit = 100,
+) -> Response:
+    """Give a subject's events in order of version, as of a position or an RFC 3339 time."""
+    if not is_key(subject):
+        raise Invalid(f"{subject!r} is not a subject key of the form kind:id")
+    window = await desk.reader.history(
+        ledger, subject, after_version=after_version, as_of=_as_of(as_of), limit=limit
+    )
+    return answers.history(subject, window)
+
+
+@router.get("/head", tags=["read"], dependencies=_may_read)
+async def head(ledger: str, desk: AtDesk) -> HeadOfLedger:
+    """Give the last position and its commitment."""
+    position, commitment = await desk.reader.head(ledger)
+    epoch = desk.reader.ledger(ledger).epoch
+    return HeadOfLedger(ledger=ledger, epoch=epoch, position=position, commitment=commitment)
+
+
+def _as_of(text: str | None) -> int | datetime | None:
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) < 19:  # noqa: PLR2004 - fits a bigint
+        return int(text)
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise Invalid(f"as_of is neither a position nor a time: it {error}") from None
+
+
+async def _lines(
+    reader: Reader, ledger: str, window: Window, type_: str | None, subject: str | None, *,
+    endless: bool,
+) -> AsyncIterator[bytes]:  # fmt: skip
+    """Yield NDJSON page by page, each in a query of its own, up to the head of the first page."""
+    until = window.head
+    while True:
+        yield answers.lines(event for event in window.events if event.position <= until)
+        if not endless or window.scanned_to >= until:
+            return
+        window = await reader.page(
+            ledger, window.scanned_to, EXPORT_PAGE, type_=type_, subject_=subject
+        )

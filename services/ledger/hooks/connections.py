@@ -1,0 +1,114 @@
+"""Connections: which senders this process knows, with their secrets and their maps.
+
+The file named by `LEDGER_CONNECTIONS_FILE` is a JSON list of `Connection` objects. In development
+mode the three demo connections with the marked sample secret are there as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+
+from contracts.ijson import pointer
+from contracts.payloads.model import Tier
+from contracts.problem import NotFound
+from services.kit.settings import SettingsError
+from services.ledger.hooks.adapter import Scope
+
+DEMO_SECRET = "demo-secret"  # noqa: S105 - the marked sample; refused outside development
+SHORTEST_SECRET = 16
+AdapterName = Literal["github", "alertmanager", "cloudevents"]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+
+
+class Connection(BaseModel):
+    """One sender. `secrets` are all valid at once, for rotation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    adapter: AdapterName
+    secrets: list[SecretStr] = Field(min_length=1, max_length=5)
+    ledger: Name = "main"
+    service_map: dict[str, str] = Field(default_factory=dict)
+    """Their name of a repository or service → our service id."""
+    tiers: dict[str, Tier] = Field(default_factory=dict)
+    """Their name of an environment → its tier."""
+    incident_severities: list[str] = ["critical", "page"]
+
+    @property
+    def secret_values(self) -> list[str]:
+        """The active secrets, in the clear."""
+        return [secret.get_secret_value() for secret in self.secrets]
+
+    @property
+    def scope(self) -> Scope:
+        """What the adapter may know."""
+        severities = frozenset(self.incident_severities)
+        return Scope(self.name, self.service_map, self.tiers, severities)
+
+
+_FILE = TypeAdapter(list[Connection])
+
+
+class Connections(Mapping[str, Connection]):
+    """The connections by name. `[]` raises `NotFound`."""
+
+    def __init__(self, connections: Iterable[Connection]) -> None:
+        self._by_name = {connection.name: connection for connection in connections}
+
+    def __getitem__(self, name: str) -> Connection:
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise NotFound("no such connection") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+
+def read(file: Path | None, *, dev: bool) -> Connections:
+    """Read the connections, or raise `SettingsError`. The sample secret needs `dev`."""
+    known = demo() if dev else []
+    known += [] if file is None else _read(file)
+    for connection in known:
+        for secret in connection.secret_values:
+            _check(connection.name, secret, dev=dev)
+    return Connections(known)
+
+
+def demo() -> list[Connection]:
+    """Return the demo's connections; the caller has made sure that this is development."""
+    secret = SecretStr(DEMO_SECRET)
+    names: tuple[AdapterName, ...] = ("github", "alertmanager", "cloudevents")
+    return [Connection(name=name, adapter=name, secrets=[secret]) for name in names]
+
+
+def _read(file: Path) -> list[Connection]:
+    try:
+        found = _FILE.validate_json(file.read_bytes())
+    except OSError as error:
+        raise SettingsError(f"the connections file {file}: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = pointer(first["loc"])
+        raise SettingsError(f"the connections file {file}: {where}: {first['msg']}") from None
+    if len({connection.name for connection in found}) != len(found):
+        raise SettingsError(f"the connections file {file} has a name twice")
+    return found
+
+
+def _check(name: str, secret: str, *, dev: bool) -> None:
+    if secret == DEMO_SECRET:
+        if not dev:
+            raise SettingsError(f"connection {name}: the sample secret is refused outside RLG_DEV")
+    elif len(secret) < SHORTEST_SECRET:
+        raise SettingsError(
+            f"connection {name}: a secret has at least {SHORTEST_SECRET} characters"
+        )

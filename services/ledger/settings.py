@@ -1,0 +1,42 @@
+"""The ledger's settings. Variables: `LEDGER_…`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import SettingsConfigDict
+
+from services.kit.settings import Settings
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+
+
+def _ledger_names(text: str) -> str:
+    for name in text.split(","):
+        if not _NAME.fullmatch(name.strip()):
+            raise ValueError(f"{name!r} is not a ledger's name: a-z, 0-9 and -, a letter first")
+    return text
+
+
+class LedgerSettings(Settings):
+    """What the ledger can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="LEDGER_")
+
+    names: Annotated[str, AfterValidator(_ledger_names)] = "main"
+    """The ledgers that this process serves, comma-separated. A missing one is created."""
+    queue_events: int = Field(default=4096, ge=1)
+    """Events that may wait for a batch, per ledger; beyond it an append answers 503."""
+    pool_size: int = Field(default=5, ge=1, le=100)
+    """Database connections for reading."""
+
+    connections_file: Path | None = None
+    """Who may send webhooks: a JSON list, see services/ledger/hooks/connections.py."""
+
+    @property
+    def ledgers(self) -> list[str]:
+        """Return the ledgers' names, each once."""
+        return list(dict.fromkeys(name.strip() for name in self.names.split(",")))

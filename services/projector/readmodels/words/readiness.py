@@ -1,0 +1,90 @@
+"""Gates, approvals and rules, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.projector.readmodels.fact import Fact, table, text, texts
+from services.projector.readmodels.words.phrases import TONES, Words, join, say
+
+_VERDICTS = {
+    "allow": "opened", "deny": "refused", "pending": "waits",
+    "allow-by-break-glass": "was opened by breaking the glass",
+}  # fmt: skip
+
+
+def _gate(fact: Fact) -> Words:
+    outcome = say(fact, "outcome")
+    reasons = join(*fact.texts("reasons"))
+    return TONES.get(outcome, "neutral"), f"Gate {say(fact, 'gate')}: {outcome}", reasons
+
+
+def _asked(fact: Fact) -> Words:
+    required = fact.table("required")
+    roles = ", ".join(texts(required.get("roles")))
+    needed = f"{required.get('count', 1)} of {roles}" if roles else ""
+    return "wait", f"Approval requested: {say(fact, 'target')}", join(needed)
+
+
+def _approval(fact: Fact) -> Words:
+    decision = say(fact, "decision")
+    roles = ", ".join(fact.texts("roles"))
+    title = f"{decision.capitalize()} by {say(fact, 'principal')}" + (
+        f" as {roles}" if roles else ""
+    )
+    behalf = fact.text("on_behalf_of")
+    detail = join(fact.text("comment"), f"gate {say(fact, 'gate')}", behalf and f"for {behalf}")
+    return TONES.get(decision, "neutral"), title, detail
+
+
+def _approval_closed(fact: Fact) -> Words:
+    status = say(fact, "status")
+    return TONES.get(status, "neutral"), f"Approval closed: {status}", ""
+
+
+def _exception(fact: Fact) -> Words:
+    if fact.name == "exception.revoked":
+        return (
+            "neutral",
+            f"Exception {say(fact, 'exception_id')} revoked",
+            say(fact, "reason", ""),
+        )
+    title = f"Exception granted from {say(fact, 'control')} until {say(fact, 'expires_at')}"
+    return "wait", title, join(fact.text("reason"), f"by {say(fact, 'approver')}")
+
+
+def _freeze(fact: Fact) -> Words:
+    if fact.name == "freeze.lifted":
+        return "good", f"Freeze {say(fact, 'freeze_id')} lifted", say(fact, "reason", "")
+    scope = fact.data.get("scope")
+    places = texts([table(place).get("id") for place in (scope if isinstance(scope, list) else [])])
+    return "wait", f"Freeze declared for {', '.join(places)}", say(fact, "reason", "")
+
+
+def _policy(fact: Fact) -> Words:
+    title = f"Policy {say(fact, 'policy_id')} version {fact.data.get('version')} activated"
+    return "neutral", title, f"by {say(fact, 'author')}"
+
+
+def _decision(fact: Fact) -> Words:
+    decision = fact.table("decision")
+    verdict = text(decision.get("decision")) or "unknown"
+    gate, environment = text(decision.get("gate")), text(decision.get("environment"))
+    place = f" for {environment}" if environment and environment != gate else ""
+    title = f"Gate {gate}{place} {_VERDICTS.get(verdict, verdict)}"
+    return TONES.get(verdict, "neutral"), title, text(decision.get("summary")) or ""
+
+
+WORDS: dict[str, Callable[[Fact], Words]] = {
+    "gate.evaluated": _gate,
+    "approval.requested": _asked,
+    "approval.decided": _approval,
+    "approval.closed": _approval_closed,
+    "exception.granted": _exception,
+    "exception.revoked": _exception,
+    "freeze.declared": _freeze,
+    "freeze.lifted": _freeze,
+    "policy.activated": _policy,
+    "decision.recorded": _decision,
+}
+"""By noun and verb."""

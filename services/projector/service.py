@@ -1,0 +1,68 @@
+"""The projector put together: one runner, the store, the API."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from services.kit import database, remote, service
+from services.kit.identity import Keyring
+from services.kit.ports import Feed, Ledger
+from services.kit.settings import SettingsError, Shared
+from services.projector import api
+from services.projector.runner import Runner
+from services.projector.settings import ProjectorSettings
+from services.projector.store import Store
+from services.projector.web.console import add_console
+from services.projector.web.people import Person
+from services.projector.writing import Projection
+
+NAME = "projector"
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Whom the projector listens to and speaks with. The console acts through `gatekeeper`."""
+
+    feed: Feed
+    ledger: Ledger
+    gatekeeper: remote.Client
+
+
+def build(
+    shared: Shared,
+    settings: ProjectorSettings,
+    keyring: Keyring,
+    neighbours: Neighbours,
+    people: Sequence[Person] = (),
+) -> service.Service:
+    """Return the service; nothing is opened before its `run`.
+
+    `people` are those as whom the console may act in development mode.
+    """
+    if shared.database_url is None:
+        raise SettingsError("DATABASE_URL is not set; the projector needs a PostgreSQL")
+    url = shared.database_url.get_secret_value()
+    engine = database.engine(url, NAME, settings.pool_size)
+    store = Store(engine, settings.ledger)
+    runner = Runner(
+        Projection(engine, settings.ledger),
+        neighbours.feed,
+        neighbours.ledger,
+        stall=settings.stall_seconds,
+    )
+    app = service.new_app(NAME, "Read models of the ledger: releases, environments, KPIs.")
+    api.add_routes(app, store, keyring)
+    checks = {"database": database.reachable(engine), "projection": runner.stalled}
+    service.add_health(app, checks)
+    add_console(app, store, neighbours.gatekeeper, neighbours.ledger, shared, people)
+
+    @contextlib.asynccontextmanager
+    async def run() -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(engine.dispose)
+            await stack.enter_async_context(service.background(NAME, follow=runner.run))
+            yield
+
+    return service.Service(NAME, app, run, checks)

@@ -1,0 +1,54 @@
+"""Put the console onto an app: pages, forms, static files, errors as pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from services.projector.web import faults, rendering
+from services.projector.web.approvals import Approvals
+from services.projector.web.assets import Assets
+from services.projector.web.pages import Pages
+from services.projector.web.people import Directory
+from services.projector.web.preferences import Preferences
+from services.projector.web.security import guard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastapi import FastAPI
+
+    from services.kit.ports import Ledger
+    from services.kit.remote import Client
+    from services.kit.settings import Shared
+    from services.projector.web.people import Person
+    from services.projector.web.reads import Reads
+
+
+def add_console(
+    app: FastAPI,
+    store: Reads,
+    gatekeeper: Client,
+    ledger: Ledger,
+    shared: Shared,
+    people: Sequence[Person],
+) -> None:
+    """Serve the console from `app`; `people` are those that it knows by name.
+
+    Every route passes the guard against foreign forms; a new route cannot forget it.
+    """
+    console = rendering.Console(
+        store, gatekeeper, ledger, shared,
+        Directory(people), Assets(), rendering.environment(),
+    )  # fmt: skip
+    router = APIRouter(
+        dependencies=[Depends(guard)], default_response_class=Response, include_in_schema=False
+    )
+    pages = Pages(console)
+    pages.add_to(router)
+    Approvals(console, pages).add_to(router)
+    Preferences(console).add_to(router)
+    app.include_router(router)
+    faults.install(app, console)

@@ -1,0 +1,247 @@
+"""Writes contracts/schemas: what a sender or a reader in another language needs to know of us.
+
+`events/<subject>/<predicate>/v<major>.schema.json` the payload of each type of the catalogue ·
+`event.schema.json`, `recorded_event.schema.json` the envelopes · `openapi/<service>.json` the HTTP
+surfaces · `asyncapi.yaml` the Kafka topics. The payload schemas are those for writers, therefore
+closed: a field that is not named is refused. Readers must tolerate fields that they do not know.
+
+In a payload schema `x-subject-kind` marks a field whose value names a subject of that kind, and
+`x-subjects` lists the subjects that are made of several fields.
+
+The output depends on the code alone, so that a test can hold it against what is committed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import BaseModel, SecretStr
+from pydantic.json_schema import GenerateJsonSchema
+
+from contracts import topics
+from contracts.catalogue import CATALOGUE
+from contracts.event import OURS, Event, RecordedEvent
+from services import assembly
+from services.gatekeeper.settings import GatekeeperSettings
+from services.kit.settings import Shared
+from services.ledger.settings import LedgerSettings
+from services.projector.settings import ProjectorSettings
+
+if TYPE_CHECKING:
+    from contracts.payloads.model import Payload
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+BASE = "https://release-ledger.org/schemas/"
+"""Identifies a schema; nobody needs to fetch it."""
+_DOC_SUFFIXES = (".json", ".yaml")
+
+
+def write(target: Path) -> None:
+    """Write every document below `target` and remove those that are no longer made."""
+    documents = render()
+    for stale in set(written(target)) - set(documents):
+        (target / stale).unlink()
+    for name, text in documents.items():
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def written(target: Path) -> dict[str, str]:
+    """Return the documents below `target`: path → text."""
+    return {
+        path.relative_to(target).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted(target.rglob("*"))
+        if path.suffix in _DOC_SUFFIXES
+    }
+
+
+def render() -> dict[str, str]:
+    """Return every document: path below contracts/schemas → text."""
+    return events() | {"asyncapi.yaml": asyncapi()} | openapi()
+
+
+def events() -> dict[str, str]:
+    """Return the envelopes and the payload of each type of the catalogue as JSON Schema."""
+    documents = {
+        "event.schema.json": _document("event.schema.json", Event),
+        "recorded_event.schema.json": _document("recorded_event.schema.json", RecordedEvent),
+    }
+    for type_, model in CATALOGUE.items():
+        path = payload_path(type_)
+        documents[path] = _document(path, model, title=type_, **_composed(model))
+    return documents
+
+
+def payload_path(type_: str) -> str:
+    """Return where a type's payload schema stands: `events/<subject>/<predicate>/v<major>…`."""
+    subject, predicate, version = type_.removeprefix(OURS).split(".")
+    return f"events/{subject}/{predicate}/{version}.schema.json"
+
+
+def openapi() -> dict[str, str]:
+    """Return the HTTP surface of each service, as it describes itself."""
+    settings = _settings()
+    return {
+        f"openapi/{name}.json": _json(assembly.alone(name, settings).openapi())
+        for name in assembly.NAMES
+    }
+
+
+def asyncapi() -> str:
+    """Return the Kafka topics as AsyncAPI 3.0; `action` is as seen from the ledger."""
+    document = {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "release-ledger",
+            "version": "1",
+            "description": "Events in and out by Kafka. Values are UTF-8 JSON.",
+            "license": {
+                "name": "Apache 2.0",
+                "url": "https://www.apache.org/licenses/LICENSE-2.0",
+            },
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "ingest": _channel(topics.INGEST, _INGEST, [*map(_message_name, CATALOGUE), "foreign"]),
+            "rejected": _channel(topics.REJECTED, _REJECTED, ["rejected"]),
+            "events": _channel(topics.EVENTS, _EVENTS, ["recorded"]),
+        },
+        "operations": {
+            "takeIn": {"action": "receive", "channel": _ref("#/channels/ingest")},
+            "reject": {"action": "send", "channel": _ref("#/channels/rejected")},
+            "giveOut": {"action": "send", "channel": _ref("#/channels/events")},
+        },
+        "components": {"messages": {**_messages_in(), **_messages_out()}},
+    }
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+
+
+_INGEST = (
+    "CloudEvents, structured or binary (CloudEvents Kafka Protocol Binding 1.0). The header "
+    "`ledger` names the ledger; without it the event goes to `main`. Sending again is safe: an id "
+    "that is stored already is a duplicate."
+)
+_REJECTED = "What ingest refused: the record as it came, and why in the header `reason`."
+_EVENTS = (
+    "Every recorded event in order of position, at least once; key = ledger. A reader keeps the "
+    "position that it has applied: the next one is applied, a lower one dropped, and a higher one "
+    "is a gap that it fills from the ledger's HTTP feed."
+)
+
+
+def _channel(address: str, description: str, messages: list[str]) -> dict[str, Any]:
+    refs = {name: _ref(f"#/components/messages/{name}") for name in messages}
+    return {"address": address, "description": description, "messages": refs}
+
+
+def _messages_in() -> dict[str, Any]:
+    headers = _headers({topics.HEADER_LEDGER: "name of the ledger"}, required=[])
+    found: dict[str, Any] = {}
+    for type_, model in CATALOGUE.items():
+        own = {"type": {"const": type_}, "data": _ref(payload_path(type_))}
+        found[_message_name(type_)] = {
+            "name": type_,
+            "summary": _summary(model),
+            "contentType": "application/cloudevents+json",
+            "headers": headers,
+            "payload": {
+                "allOf": [_ref("event.schema.json"), {"properties": own, "required": ["data"]}]
+            },
+        }
+    found["foreign"] = {
+        "summary": "Any CloudEvent of another type, recorded as an opaque fact.",
+        "contentType": "application/cloudevents+json",
+        "headers": headers,
+        "payload": _ref("event.schema.json"),
+    }
+    return found
+
+
+def _messages_out() -> dict[str, Any]:
+    recorded = {
+        topics.HEADER_LEDGER: "name of the ledger",
+        topics.HEADER_POSITION: "position in the ledger, decimal",
+        topics.HEADER_EPOCH: "rises when a ledger is restored from a backup",
+        topics.HEADER_COMMITMENT: "SHA-256(salt ‖ body) of the event, hex",
+        topics.HEADER_CONTENT_TYPE: "application/json",
+    }
+    rejected = {
+        topics.HEADER_REASON: "why, in one sentence",
+        topics.HEADER_OFFSET: "partition/offset of the record in the ingest topic",
+    }
+    return {
+        "recorded": {
+            "summary": "One recorded event.",
+            "contentType": "application/json",
+            "headers": _headers(recorded, required=list(recorded)),
+            "payload": _ref("recorded_event.schema.json"),
+        },
+        "rejected": {
+            "summary": "One refused record.",
+            "headers": _headers(rejected, required=list(rejected)),
+            "payload": {"description": "the bytes as they came"},
+        },
+    }
+
+
+def _headers(meanings: dict[str, str], required: list[str]) -> dict[str, Any]:
+    properties = {
+        name: {"type": "string", "description": meaning} for name, meaning in meanings.items()
+    }
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _message_name(type_: str) -> str:
+    return type_.removeprefix(OURS).replace(".", "_")
+
+
+def _summary(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split("\n\n")[0].split())
+
+
+def _ref(target: str) -> dict[str, str]:
+    return {"$ref": target}
+
+
+class _Untitled(GenerateJsonSchema):
+    """Leaves out titles that only repeat a field's name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - as in the parent
+        return False
+
+
+def _document(path: str, model: type[BaseModel], **members: Any) -> str:
+    schema = model.model_json_schema(schema_generator=_Untitled)
+    return _json({"$schema": DIALECT, "$id": BASE + path} | schema | members)
+
+
+def _composed(model: type[Payload]) -> dict[str, Any]:
+    return {"x-subjects": list(model.composed)} if model.composed else {}
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _settings() -> assembly.Settings:
+    """Return settings that name no real place and do not depend on the environment.
+
+    Building an app opens nothing, so nothing is ever asked at these addresses.
+    """
+    shared = Shared.model_construct(
+        feed="http",
+        database_url=SecretStr("postgresql://nobody@localhost/nowhere"),
+        ledger_url="http://ledger",
+        gatekeeper_url="http://gatekeeper",
+        service_key=SecretStr("none"),
+    )
+    return assembly.Settings(
+        shared,
+        LedgerSettings.model_construct(),
+        ProjectorSettings.model_construct(),
+        GatekeeperSettings.model_construct(),
+    )

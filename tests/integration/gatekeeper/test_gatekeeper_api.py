@@ -1,0 +1,363 @@
+"""The gatekeeper's verbs, end to end over HTTP in process, against a ledger in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from contracts.event import OURS
+from services.gatekeeper import service
+from services.gatekeeper.activating import activate, read_folder
+from services.gatekeeper.deciding import TRIES, Decider
+from services.gatekeeper.settings import GatekeeperSettings
+from services.kit import clock
+from services.kit.identity import Keyring, make_key
+from services.kit.settings import SettingsError, Shared
+from tests.unit.gatekeeper.told import GATE, MANIFEST, OTHER_MANIFEST, RELEASE, MemoryLedger, Told
+
+ROOT = Path(__file__).parents[3]
+ROSA, QI, HAL = "acme:rosa", "acme:qi", "acme:hal"
+SETTINGS = GatekeeperSettings(policies=ROOT / "deploy/policies")
+
+
+class Caller:
+    """Sends requests with the key of a service that may act for people."""
+
+    def __init__(self, http: httpx2.AsyncClient, ring: Keyring) -> None:
+        self.http, self.ring = http, ring
+        scopes = {"read", "decision:make", "event:write", "act-as"}
+        self.console = self.key("console", scopes)
+
+    def key(self, name: str, scopes: set[str]) -> str:
+        secret, stored = make_key(name, scopes, 1, clock.now())
+        self.ring.add(stored)
+        return secret
+
+    async def send(
+        self, method: str, path: str, body: Any = None, person: str | None = None, key: str = ""
+    ) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {key or self.console}"}
+        headers |= {"rlg-acts-for": person, "rlg-assurance": "A3"} if person else {}
+        content = body if isinstance(body, bytes) else json.dumps(body)
+        headers |= {"content-type": "application/json"}
+        return await self.http.request(method, f"/v1{path}", content=content, headers=headers)
+
+    async def vote(self, person: str, decision: str = "approved", **more: Any) -> httpx2.Response:
+        body = {"gate": GATE, "decision": decision} | more
+        return await self.send("POST", f"/releases/{RELEASE}/approvals", body, person)
+
+    async def decide(self, **body: str) -> httpx2.Response:
+        return await self.send("POST", "/decisions", {"release": RELEASE, "gate": GATE} | body)
+
+
+@pytest.fixture
+def told() -> Told:
+    told = (
+        Told(clock.now() - timedelta(hours=1))
+        .planned()
+        .risk()
+        .merged()
+        .candidate()
+        .tests()
+        .scan()
+        .plan()
+    )
+    return told.role("release-manager", ROSA, HAL).role("qa", QI)
+
+
+@pytest.fixture
+def ledger(told: Told) -> MemoryLedger:
+    return MemoryLedger(told)
+
+
+@pytest.fixture
+async def caller(ledger: MemoryLedger) -> AsyncIterator[Caller]:
+    ring = Keyring()
+    built = service.build(Shared(), SETTINGS, ring, ledger)
+    await activate(Decider(ledger, "main", ["standard"]), read_folder(SETTINGS.policies))
+    transport = httpx2.ASGITransport(app=built.app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://gk") as http:
+        yield Caller(http, ring)
+
+
+def newest(told: Told, name: str) -> dict[str, Any]:
+    return next(e.data for e in reversed(told.events) if e.type == OURS + name)
+
+
+async def test_a_decision_is_recorded_with_expectations_on_all_that_it_read(
+    caller: Caller, ledger: MemoryLedger
+) -> None:
+    answer = await caller.decide()
+    assert answer.status_code == 201
+    body = answer.json()
+    decision = body["decision"]
+    assert (decision["decision"], decision["gate"]) == ("pending", GATE)
+    assert ledger.appends[-1] == decision["read_set"]
+    assert decision["read_set"]["role:cab"] == 0, "also what nobody has named yet"
+    assert decision["read_set"]["policy:standard"] == 1
+    recorded = newest(ledger.told, "decision.recorded.v1")
+    assert (recorded["decision_id"], recorded["decision"]) == (body["decision_id"], decision)
+    assert body["position"] == len(ledger.told.events)
+
+
+async def test_an_environment_stands_for_its_gate(caller: Caller) -> None:
+    body = {"release": RELEASE, "environment": "staging"}
+    answer = await caller.send("POST", "/decisions", body)
+    assert answer.json()["decision"]["gate"] == "deploy:staging"
+    both = await caller.decide(environment="staging")
+    assert (both.status_code, "either gate or environment" in both.text) == (422, True)
+
+
+async def test_a_dry_run_records_nothing(caller: Caller, told: Told) -> None:
+    before = len(told.events)
+    answer = await caller.send("POST", "/dry-runs", {"release": RELEASE, "gate": GATE})
+    assert answer.json()["decision"]["decision"] == "pending"
+    assert len(told.events) == before
+
+
+async def test_the_release_manager_opens_the_gate(caller: Caller, told: Told) -> None:
+    statement = json.dumps({"artefact": MANIFEST, "gate": GATE})
+    answer = await caller.vote(ROSA, comment="Window fits.", statement=statement)
+    assert answer.status_code == 201
+    body = answer.json()
+    assert body["decision"]["decision"] == "allow"
+    assert body["position"] == body["approval"]["position"] + 1 == len(told.events)
+    approval = told.events[-2]
+    assert (approval.principal, approval.via) == (ROSA, "service:gatekeeper")
+    assert approval.data["roles"] == ["release-manager"]
+    assert approval.data["target_digest"] == MANIFEST
+    assert approval.data["statement_sha256"] == hashlib.sha256(statement.encode()).hexdigest()
+
+
+async def test_the_owners_approval_is_recorded_and_explained_and_does_not_count(
+    caller: Caller,
+) -> None:
+    rules = (await caller.vote(HAL)).json()["decision"]["rules"]
+    (rule,) = [r for r in rules if r["rule"] == "release-manager"]
+    assert rule["status"] == "pending"
+    assert rule["who"] == [ROSA]
+    reason = "hal is the owner of this release and may not approve it"
+    assert [entry["reason"] for entry in rule["not_counted"]] == [reason]
+
+
+async def test_a_rejection_needs_a_comment_and_denies(caller: Caller) -> None:
+    silent = await caller.vote(ROSA, "rejected", comment="  ")
+    assert (silent.status_code, "needs a comment" in silent.text) == (422, True)
+    spoken = await caller.vote(ROSA, "rejected", comment="Not in this window.")
+    assert spoken.json()["decision"]["decision"] == "deny"
+
+
+async def test_nobody_approves_for_somebody_else_or_without_a_role(
+    caller: Caller, told: Told
+) -> None:
+    before = len(told.events)
+    key = await caller.send(
+        "POST", f"/releases/{RELEASE}/approvals", {"gate": GATE, "decision": "approved"}
+    )
+    assert (key.status_code, "is a key" in key.text) == (403, True)
+    machine = await caller.vote("key:ci")
+    assert machine.status_code == 403
+    forged = await caller.vote("acme:eve", principal=ROSA)
+    assert (forged.status_code, forged.json()["errors"][0]["pointer"]) == (422, "/principal")
+    stranger = await caller.vote(QI)
+    assert stranger.status_code == 403
+    assert stranger.json()["roles"] == ["release-manager"]
+    assert len(told.events) == before
+
+
+async def test_scopes_are_asked_for(caller: Caller) -> None:
+    reader = caller.key("reader", {"read"})
+    ask = {"release": RELEASE, "gate": GATE}
+    assert (await caller.send("POST", "/decisions", ask, key=reader)).status_code == 403
+    assert (await caller.send("POST", "/dry-runs", ask, key=reader)).status_code == 200
+    writer = caller.key("writer", {"event:write"})
+    assert (await caller.send("POST", "/decisions", ask, key=writer)).status_code == 201
+    assert (await caller.send("GET", "/policies", key=writer)).status_code == 403
+    assert (await caller.send("GET", "/policies", key="wrong")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"target_digest": OTHER_MANIFEST},
+        {"statement": json.dumps({"artefact": OTHER_MANIFEST})},
+        {"statement": '{"artefact": null}'},
+    ],
+)
+async def test_approving_what_is_no_longer_the_candidate_is_refused(
+    caller: Caller, told: Told, seen: dict[str, str]
+) -> None:
+    before = len(told.events)
+    answer = await caller.vote(ROSA, **seen)
+    assert answer.status_code == 412
+    assert answer.json()["moved"] == {"target_digest": MANIFEST}
+    assert len(told.events) == before
+
+
+async def test_unknown_things_are_not_found_and_an_unknown_gate_denies(caller: Caller) -> None:
+    for path in ("/releases/none/decisions", "/decisions/none"):
+        assert (await caller.send("GET", path)).status_code == 404
+    assert (await caller.decide(release="none")).status_code == 404
+    assert (await caller.vote(ROSA, gate="deploy:moon")).status_code == 404
+    denied = (await caller.decide(gate="deploy:moon")).json()["decision"]
+    assert (denied["decision"], denied["policy"]) == ("deny", None)
+
+
+async def test_without_a_candidate_there_is_nothing_to_approve(caller: Caller, told: Told) -> None:
+    data = told.events[0].data | {"release_id": "new-1"}
+    told.tell("release.planned.v1", data)
+    body = {"gate": GATE, "decision": "approved"}
+    answer = await caller.send("POST", "/releases/new-1/approvals", body, ROSA)
+    assert (answer.status_code, "no release candidate yet" in answer.text) == (422, True)
+
+
+async def test_decisions_are_listed_newest_first_and_found_by_id(caller: Caller) -> None:
+    first = (await caller.decide()).json()
+    second = (await caller.decide(gate="deploy:staging")).json()
+    listed = (await caller.send("GET", f"/releases/{RELEASE}/decisions")).json()["decisions"]
+    assert listed == [second, first]
+    only = await caller.send("GET", f"/releases/{RELEASE}/decisions?gate={GATE}")
+    assert only.json()["decisions"] == [first]
+    assert (await caller.send("GET", f"/decisions/{first['decision_id']}")).json() == first
+
+
+async def test_what_slips_in_between_is_judged_too(
+    caller: Caller, ledger: MemoryLedger, told: Told
+) -> None:
+    ledger.before_append = [lambda: told.vote(ROSA), lambda: told.scan(critical=1)]
+    answer = (await caller.decide()).json()["decision"]
+    assert answer["decision"] == "deny", "the approval and then the scan moved what was read"
+    assert ledger.appends[-1] == answer["read_set"]
+
+
+async def test_what_never_stands_still_is_a_conflict_that_says_what_moved(
+    caller: Caller, ledger: MemoryLedger, told: Told
+) -> None:
+    ledger.before_append = [lambda: told.risk()] * TRIES
+    answer = await caller.decide()
+    assert answer.status_code == 409
+    assert list(answer.json()["actual"]) == [f"release:{RELEASE}"]
+
+
+async def test_an_approval_stands_even_when_the_gate_cannot_be_judged_at_once(
+    caller: Caller, ledger: MemoryLedger, told: Told
+) -> None:
+    ledger.before_append = [lambda: told.risk()] * TRIES
+    body = (await caller.vote(ROSA)).json()
+    assert (body["decision"], body["decision_id"]) == (None, None)
+    assert body["position"] == body["approval"]["position"]
+    assert (await caller.decide()).json()["decision"]["decision"] == "allow"
+
+
+async def test_many_who_ask_at_once_are_all_answered(caller: Caller, told: Told) -> None:
+    answers = await asyncio.gather(*(caller.decide() for _ in range(12)))
+    assert [a.status_code for a in answers] == [201] * 12
+    assert len({a.json()["position"] for a in answers}) == 12
+
+
+async def test_an_unknown_outcome_is_settled_by_sending_the_same_id_again(
+    told: Told, ledger: MemoryLedger
+) -> None:
+    decider = Decider(ledger, "main", ["standard"])
+    texts = read_folder(SETTINGS.policies)
+    kept: Callable[..., Any] = ledger.append
+    answers = []
+
+    async def lost(*args: Any) -> Any:
+        answers.append(await kept(*args))
+        ledger.down = 1 if len(answers) == 1 else 0
+        ledger._check()
+        return answers[-1]
+
+    ledger.append = lost  # type: ignore[method-assign]
+    await activate(decider, texts)
+    assert answers[0] == answers[1]
+    assert sum(e.type.endswith("policy.activated.v1") for e in told.events) == 1
+
+
+async def test_policies_show_the_text_that_judges(caller: Caller) -> None:
+    (policy,) = (await caller.send("GET", "/policies")).json()["policies"]
+    assert (policy["name"], policy["version"], policy["valid"]) == ("standard", 1, True)
+    assert policy["gates"] == ["deploy:staging", "deploy:production"]
+    assert policy["content"] == (ROOT / "deploy/policies/standard.yaml").read_text()
+
+
+async def test_a_policy_text_can_be_validated(caller: Caller) -> None:
+    text = (ROOT / "deploy/policies/standard.yaml").read_bytes()
+    good = (await caller.send("POST", "/policies/validate", text)).json()
+    assert (good["valid"], good["problems"], good["version"]) == (True, [], 1)
+    broken = text.replace(b"count: 2", b"count: 0")
+    bad = (await caller.send("POST", "/policies/validate", broken)).json()
+    assert (bad["valid"], len(bad["problems"])) == (False, 1)
+    assert bad["problems"][0].startswith("policy.yaml:55:7 cab.count: ")
+    assert (await caller.send("POST", "/policies/validate", b"\xff")).status_code == 400
+
+
+async def test_the_ledgers_newest_text_judges_and_a_broken_one_denies(
+    caller: Caller, told: Told
+) -> None:
+    data = newest(told, "policy.activated.v1")
+    told.tell("policy.activated.v1", data | {"version": 2})
+    answer = (await caller.decide()).json()["decision"]
+    assert (answer["decision"], answer["policy"]) == ("deny", None)
+    (policy,) = (await caller.send("GET", "/policies")).json()["policies"]
+    assert policy["valid"] is False
+
+
+async def test_odd_text_is_refused_not_a_failure(caller: Caller) -> None:
+    for body in (rb'{"gate":"deploy:production","decision":"approved","comment":"\ud800"}', b"{"):
+        path = f"/releases/{RELEASE}/approvals"
+        assert (await caller.send("POST", path, body, ROSA)).status_code == 422
+
+
+def versioned(version: int, extra: str = "") -> dict[str, str]:
+    text = (ROOT / "deploy/policies/standard.yaml").read_text()
+    return {"standard": text.replace("version: 1", f"version: {version}") + extra}
+
+
+async def test_a_policy_is_activated_once_and_only_when_its_version_rises(told: Told) -> None:
+    ledger = MemoryLedger(told)
+    decider = Decider(ledger, "main", ["standard"])
+
+    def activated() -> list[int]:
+        return [e.data["version"] for e in told.events if e.type.endswith("policy.activated.v1")]
+
+    await activate(decider, versioned(2))
+    await activate(decider, versioned(2))
+    await activate(decider, versioned(2, "# changed without a new version\n"))
+    await activate(decider, versioned(1))
+    assert activated() == [2]
+    both = [activate(decider, versioned(3)), activate(decider, versioned(3))]
+    await asyncio.gather(*both)
+    assert activated() == [2, 3]
+
+
+async def test_the_service_waits_for_the_ledger_and_is_not_ready_before(
+    told: Told, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_PAUSE_SECONDS", 0.01)
+    built = service.build(Shared(), SETTINGS, Keyring(), ledger)
+    assert await built.checks["policy"]() == "not active: standard"
+    with pytest.raises(Exception, match="not active yet"):
+        await Decider(ledger, "main", ["standard"]).dry_run(RELEASE, GATE)
+    ledger.down = 3
+    async with built.run(), asyncio.timeout(5):
+        while ledger.down or await built.checks["policy"]():
+            await asyncio.sleep(0.01)
+    assert await built.checks["ledger"]() is None
+
+
+def test_a_faulty_policy_stops_the_start_with_its_faults(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("kind: Nothing\n")
+    with pytest.raises(SettingsError, match=r"bad.yaml:1:1 kind: Input should be 'ReleasePolicy'"):
+        service.build(
+            Shared(), GatekeeperSettings(policies=tmp_path), Keyring(), MemoryLedger(Told())
+        )

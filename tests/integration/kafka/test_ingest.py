@@ -1,0 +1,261 @@
+"""Ingest on a real broker and a real log: nothing lost, nothing twice, nothing bad in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from contracts import ijson, topics
+from contracts.problem import NotFound, Unavailable
+from services.kit import clock
+from services.kit.kafka import KafkaProducer, Record
+from services.ledger.appender import Appender, Outcome, Submission
+from services.ledger.ingest import Ingest
+from tests.integration.kafka.live import LiveLedger, event, running, until
+
+pytestmark = pytest.mark.kafka
+STRUCTURED = "application/cloudevents+json; charset=UTF-8"
+TICKET = {
+    "specversion": "1.0",
+    "source": "https://planner.example.org",
+    "type": "org.releaseledger.ticket.closed.v1",
+}
+
+
+class Harness:
+    """An ingest of one ledger with a group of its own, and what it is sent."""
+
+    def __init__(self, broker: str, ledger: LiveLedger, producer: KafkaProducer) -> None:
+        self.broker = broker
+        self.ledger = ledger
+        self.producer = producer
+        self.group = f"test-{uuid.uuid4().hex}"
+        self.wrap: Any = lambda appender: appender
+
+    def ingest(self) -> Ingest:
+        return Ingest(self.broker, self.appender, KafkaProducer(self.broker, "rejects"), self.group)
+
+    def appender(self, name: str) -> Appender:
+        if name != self.ledger.name:
+            raise NotFound(f"there is no ledger {name!r} here")
+        appender: Appender = self.wrap(self.ledger.appender)
+        return appender
+
+    async def send(
+        self, value: bytes | None, headers: dict[str, str], key: bytes | None = None
+    ) -> None:
+        named = {topics.HEADER_LEDGER: self.ledger.name} | headers
+        record = Record(topics.INGEST, value, key, tuple((n, t.encode()) for n, t in named.items()))
+        await self.producer.deliver([record])
+
+    async def structured(self, attributes: Any, **headers: str) -> None:
+        await self.send(ijson.dumps(attributes), {"content-type": STRUCTURED} | headers)
+
+    async def recorded(self, count: int) -> list[dict[str, Any]]:
+        """Return the events of the ledger as soon as there are so many."""
+        page = await self.ledger.page(self.ledger.name, 0)
+        deadline = clock.monotonic() + 10
+        while len(page.events) < count:
+            assert clock.monotonic() < deadline, f"{len(page.events)} of {count} events"
+            page = await self.ledger.page(self.ledger.name, 0, wait=0)
+            await asyncio.sleep(0.02)
+        return [one.event for one in page.events]
+
+    async def rejected(self, count: int) -> list[tuple[str, dict[str, str], bytes]]:
+        """Return (reason, headers, value) of our rejected records, in order."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.broker)
+        await consumer.start()
+        place = TopicPartition(topics.REJECTED, 0)
+        consumer.assign([place])
+        await consumer.seek_to_beginning(place)
+        found: list[tuple[str, dict[str, str], bytes]] = []
+        try:
+            async with asyncio.timeout(10):
+                while len(found) < count:
+                    record = await consumer.getone()
+                    headers = {n: v.decode("utf-8", "replace") for n, v in record.headers}
+                    if headers.get("ledger", "").startswith(self.ledger.name):
+                        found.append((headers[topics.HEADER_REASON], headers, record.value))
+        finally:
+            await consumer.stop()
+        return found
+
+
+@pytest.fixture
+def harness(broker: str, ledger: LiveLedger, producer: KafkaProducer) -> Harness:
+    return Harness(broker, ledger, producer)
+
+
+async def test_structured_and_binary_events_are_recorded(harness: Harness) -> None:
+    structured = event("thing:structured", time="2026-03-01T12:00:00Z")
+    loud = event("thing:loud")
+    async with running(harness.ingest().run()):
+        await harness.structured(structured)
+        await harness.structured(loud, ce_id="repeated-by-a-bridge", ce_subject="thing:other")
+        await harness.send(
+            b'{"n": 2}',
+            _binary("b-1", "application/json")
+            | {"ce_subject": "thing:größe", "ce_trace": "00-abc"},
+        )
+        await harness.send(b"\x00\x01", _binary("b-2", "application/octet-stream"))
+        await harness.send(None, _binary("b-3", "text/plain"), key=b"k")
+        recorded = await harness.recorded(5)
+    assert recorded[:2] == [structured, loud]
+    assert recorded[2] == {
+        "specversion": "1.0",
+        "id": "b-1",
+        "source": "https://ci.example.org/",
+        "type": "com.example.built",
+        "subject": "thing:größe",
+        "trace": "00-abc",
+        "datacontenttype": "application/json",
+        "data": {"n": 2},
+    }
+    assert recorded[3]["data_base64"] == "AAE="
+    assert "data" not in recorded[4]
+    page = await harness.ledger.page(harness.ledger.name, 0)
+    assert {(e.principal, e.assurance) for e in page.events} == {("kafka:ledger.ingest.v1", "A1")}
+
+
+async def test_what_can_never_be_recorded_is_set_aside_with_its_bytes(harness: Harness) -> None:
+    bad: list[tuple[str, bytes | None, dict[str, str]]] = [
+        ("malformed: the value is not I-JSON", b"{nope", {"content-type": STRUCTURED}),
+        ("invalid: /id: Field required", b'{"specversion":"1.0"}', {"content-type": STRUCTURED}),
+        ("invalid: /data/ticket_id", json.dumps(TICKET | {"id": "1", "data": {}}).encode(),
+         {"content-type": STRUCTURED}),
+        ("malformed: the record has no value", None, {}),
+        ("malformed: the record has no value", None, {"content-type": STRUCTURED}),
+        ("malformed: not a CloudEvent", b"hello", {"content-type": "text/plain"}),
+        ("unsupported-media-type", b"Obj", {"content-type": "application/cloudevents+avro"}),
+        ("unsupported-media-type", b"[]", {"content-type": "application/cloudevents-batch+json"}),
+        ("too-large: the event has", ijson.dumps(event(data="x" * 300_000)),
+         {"content-type": STRUCTURED}),
+        ("not-found: there is no ledger", ijson.dumps(event()),
+         {"content-type": STRUCTURED, "ledger": f"{harness.ledger.name}-unknown"}),
+    ]  # fmt: skip
+    async with running(harness.ingest().run()):
+        for _, value, headers in bad:
+            await harness.send(value, headers, key=b"key")
+        good = event()
+        await harness.structured(good)
+        assert await harness.recorded(1) == [good]  # nothing bad stands in the way
+        rejected = await harness.rejected(len(bad))
+    for (expected, value, _), (reason, headers, kept) in zip(bad, rejected, strict=True):
+        assert reason.startswith(expected)
+        assert kept == (value or b"")
+        assert topics.HEADER_OFFSET in headers
+    assert len({headers[topics.HEADER_OFFSET] for _, headers, _ in rejected}) == len(bad)
+
+
+async def test_an_event_sent_twice_is_recorded_once(harness: Harness) -> None:
+    twice, other = event(), event()
+    async with running(harness.ingest().run()):
+        await harness.structured(twice)
+        await harness.structured(twice)
+        await harness.structured(twice | {"data": {"n": 2}})
+        await harness.structured(other)
+        assert await harness.recorded(2) == [twice, other]
+        [(reason, _, _)] = await harness.rejected(1)
+    assert reason.startswith("id-conflict: ")
+
+
+class Unwilling(Appender):
+    """Takes events and then says that it does not know, or does not take them at all."""
+
+    def __init__(self, appender: Appender, answers: list[bool]) -> None:
+        self._appender = appender
+        self._answers = answers
+
+    async def append_each(self, items: Sequence[Submission]) -> list[Outcome]:
+        mine = any(item.event.source == "urn:unwilling" for item in items)
+        taken = self._answers.pop(0) if self._answers and mine else None
+        if taken is not False:
+            outcomes = await self._appender.append_each(items)
+        if taken is not None:
+            raise Unavailable("try again")
+        return outcomes
+
+
+async def test_what_time_can_mend_is_tried_again_and_not_lost(harness: Harness) -> None:
+    answers = [False, True, False]
+    harness.wrap = lambda appender: Unwilling(appender, answers)
+    sent = [event(source="urn:unwilling") for _ in range(3)]
+    ingest = harness.ingest()
+    async with running(ingest.run()):
+        for one in sent:
+            await harness.structured(one)
+        assert sorted(e["id"] for e in await harness.recorded(3)) == sorted(e["id"] for e in sent)
+
+        async def healthy() -> bool:
+            return not answers and await ingest.check() is None
+
+        await until(healthy, what="healthy again")
+    assert len((await harness.ledger.page(harness.ledger.name, 0)).events) == 3
+
+
+async def test_a_restart_goes_on_behind_what_was_committed(harness: Harness) -> None:
+    seen: list[str] = []
+
+    class Watching(Unwilling):
+        async def append_each(self, items: Sequence[Submission]) -> list[Outcome]:
+            seen.extend(item.event.id for item in items)
+            return await super().append_each(items)
+
+    harness.wrap = lambda appender: Watching(appender, [])
+    first, second = event(), event()
+    async with running(harness.ingest().run()):
+        await harness.structured(first)
+        await harness.recorded(1)
+        await asyncio.sleep(0.3)  # the commit follows the append
+    await harness.structured(second)
+    async with running(harness.ingest().run()):
+        await harness.recorded(2)
+    assert seen.count(first["id"]) == 1
+    assert seen[-1] == second["id"]
+
+
+class Hanging(Unwilling):
+    """Takes the events and then never comes back: the process may be killed now."""
+
+    def __init__(self, appender: Appender, after: int) -> None:
+        super().__init__(appender, [])
+        self._after = after
+        self.taken = asyncio.Event()
+
+    async def append_each(self, items: Sequence[Submission]) -> list[Outcome]:
+        outcomes = await super().append_each(items[: self._after])
+        self.taken.set()
+        await asyncio.sleep(3600)
+        return outcomes
+
+
+async def test_killed_between_append_and_commit_it_is_recorded_once(harness: Harness) -> None:
+    sent = [event() for _ in range(60)]
+    for one in sent:
+        await harness.structured(one)
+    for after in (15, 40):
+        hanging = Hanging(harness.ledger.appender, after)
+        harness.wrap = lambda _, hanging=hanging: hanging
+        async with running(harness.ingest().run()):
+            await asyncio.wait_for(hanging.taken.wait(), 10)
+        assert len(await harness.recorded(after)) == after
+    harness.wrap = lambda appender: appender
+    async with running(harness.ingest().run()):
+        assert await harness.recorded(60) == sent
+
+
+def _binary(id_: str, content_type: str) -> dict[str, str]:
+    return {
+        "content-type": content_type,
+        "ce_specversion": "1.0",
+        "ce_id": id_,
+        "ce_source": "https://ci.example.org/",
+        "ce_type": "com.example.built",
+        "ce_subject": "thing:one",
+    }

@@ -1,0 +1,282 @@
+"""Appending to a real PostgreSQL: what is stored, what is refused, what harms nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from datetime import datetime
+
+import asyncpg
+import pytest
+
+from contracts.problem import Conflict, IdConflict, Invalid, TooLarge, Unavailable
+from services.kit import metrics
+from services.ledger import appender as appending
+from services.ledger import body
+from services.ledger.appender import Appender
+from services.ledger.model import Outcome, Placed, Plan, Request, decide
+from services.ledger.writer import Rejected, Uncertain, Writer
+from tests.integration.ledger.conftest import Ledger, submission
+
+pytestmark = pytest.mark.postgres
+
+
+def kinds(outcomes: list[Outcome]) -> list[str]:
+    return [outcome.kind for outcome in outcomes]
+
+
+async def test_receipts_say_what_the_readers_see(ledger: Ledger) -> None:
+    appender = ledger.appender()
+    (first, second) = await appender.append_each(
+        [submission("a:1", "b:1", id="x"), submission("b:1")]
+    )
+    assert first.receipt is not None
+    assert second.receipt is not None
+    assert first.receipt.versions == {"a:1": 1, "b:1": 1}
+    assert (second.receipt.position, second.receipt.versions) == (2, {"b:1": 2})
+    stored = await ledger.reader.by_id("main", "/test", "x")
+    assert stored.receipt("main") == first.receipt
+    assert await ledger.reader.head("main") == (2, second.receipt.commitment)
+    assert await ledger.check() == 2
+
+
+async def test_a_duplicate_gets_the_first_receipt_byte_for_byte(ledger: Ledger) -> None:
+    first = await ledger.appender().append_each([submission("z:1", "a:1", id="x")])
+    again = await ledger.appender().append_each(
+        [submission("b:1"), submission("z:1", "a:1", id="x"), submission("z:1", "a:1", id="x")]
+    )
+    assert kinds(again) == ["appended", "duplicate", "duplicate"]
+    assert first[0].receipt is not None
+    for outcome in again[1:]:
+        assert outcome.receipt is not None
+        assert outcome.receipt.model_dump_json() == first[0].receipt.model_dump_json()
+    assert await ledger.check() == 2
+
+
+async def test_other_content_under_a_taken_id(ledger: Ledger) -> None:
+    appender = ledger.appender()
+    await appender.append_each([submission(id="x")])
+    (outcome,) = await appender.append_each([submission(id="x", data={"n": 2})])
+    assert outcome.kind == "id_conflict"
+    assert isinstance(outcome.problem, IdConflict)
+    assert outcome.problem.members["position"] == 1
+    (elsewhere,) = await appender.append_each([submission(id="x", source="/other")])
+    assert elsewhere.kind == "appended"
+
+
+async def test_a_group_is_all_or_nothing(ledger: Ledger) -> None:
+    appender = ledger.appender()
+    group = [submission("a:1"), submission("new:1")]
+    refused = await appender.append_group(group, {"a:1": 1, "b:1": 0})
+    assert kinds(refused) == ["conflict", "conflict"]
+    assert isinstance(refused[0].problem, Conflict)
+    assert refused[0].problem.members["actual"] == {"a:1": 0}
+    assert await ledger.check() == 0
+    assert kinds(await appender.append_group(group, {"a:1": 0})) == ["appended"] * 2
+    assert kinds(await appender.append_group(group, {"a:1": 0})) == ["duplicate"] * 2
+    mixed = await appender.append_group([submission(), group[0]])
+    assert kinds(mixed) == ["id_conflict"] * 2
+    assert await ledger.check() == 2
+
+
+async def test_an_event_that_cannot_be_made_harms_no_other(ledger: Ledger) -> None:
+    outcomes = await ledger.appender().append_each(
+        [submission(), submission(data="x" * 300_000), submission(data=float("nan")), submission()]
+    )
+    assert kinds(outcomes) == ["appended", "invalid", "invalid", "appended"]
+    assert isinstance(outcomes[1].problem, TooLarge)
+    assert isinstance(outcomes[2].problem, Invalid)
+    assert await ledger.check() == 2
+
+
+async def test_a_poison_item_fails_alone(ledger: Ledger) -> None:
+    await ledger.sql.execute("ALTER TABLE ledger.event ADD CHECK (type <> 'org.example.poison')")
+    some = [
+        submission(type="org.example.poison" if n in {3, 17} else "org.example.fine")
+        for n in range(40)
+    ]
+    outcomes = await ledger.appender().append_each(some)
+    assert Counter(kinds(outcomes)) == {"appended": 38, "refused": 2}
+    assert [n for n, o in enumerate(outcomes) if o.kind == "refused"] == [3, 17]
+    positions = [o.receipt.position for o in outcomes if o.receipt]
+    assert positions == list(range(1, 39))
+    assert await ledger.check() == 38
+
+
+async def test_groups_bigger_than_a_batch_stay_whole(ledger: Ledger) -> None:
+    appender = ledger.appender()
+    sizes = [300, 1, 500, 2]
+    answers = await asyncio.gather(
+        *(appender.append_group([submission(f"s:{n}") for _ in range(n)]) for n in sizes)
+    )
+    for answer in answers:
+        positions = [o.receipt.position for o in answer if o.receipt]
+        assert positions == list(range(positions[0], positions[0] + len(answer)))
+    assert await ledger.check() == sum(sizes)
+
+
+async def test_a_batch_ends_at_its_limits(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+    append = Writer.append
+
+    async def watch(self: Writer, plan: Plan) -> datetime | None:
+        batches.append(len(plan.placed))
+        return await append(self, plan)
+
+    monkeypatch.setattr(Writer, "append", watch)
+    appender = ledger.appender()
+    await appender.append_each([submission() for _ in range(300)])
+    await appender.append_each([submission(data="x" * 200_000) for _ in range(7)])
+    assert batches == [256, 44, 5, 2]
+
+
+async def test_two_appenders_on_one_ledger_agree(ledger: Ledger) -> None:
+    """Random groups with expectations from many callers; each must have held where it stands."""
+    appenders = [ledger.appender(), ledger.appender()]
+    accepted: list[tuple[int, dict[str, int]]] = []
+    tally: Counter[str] = Counter()
+
+    async def caller(seed: int) -> None:
+        chance = random.Random(seed)
+        seen = {"s:1": 0, "s:2": 0}
+        for _ in range(25):
+            named = chance.sample(["s:1", "s:2", "s:3", f"own:{seed}"], chance.randint(1, 3))
+            subject = chance.choice(["s:1", "s:2"])
+            expect = {subject: seen[subject]} if chance.random() < 0.5 else {}
+            group = [submission(*named) for _ in range(chance.randint(1, 3))]
+            outcomes = await chance.choice(appenders).append_group(group, expect)
+            tally.update(kinds(outcomes))
+            if outcomes[0].receipt is not None:
+                accepted.append((outcomes[0].receipt.position, expect))
+                seen |= {s: v for s, v in outcomes[-1].receipt.versions.items() if s in seen}  # type: ignore[union-attr]
+            elif isinstance(outcomes[0].problem, Conflict):
+                seen |= outcomes[0].problem.members["actual"]
+
+    await asyncio.gather(*(caller(seed) for seed in range(16)))
+    assert await ledger.check() == tally["appended"]
+    assert tally["conflict"] > 0
+    for position, expect in accepted:
+        for subject, version in expect.items():
+            found = await ledger.reader.history("main", subject, as_of=position - 1, limit=1)
+            assert found.version == version
+
+
+async def test_the_loser_of_a_race_decides_again_under_the_lock(ledger: Ledger) -> None:
+    loser, winner = ledger.appender(), ledger.appender()
+    moved = 'rlg_ledger_moved_total{ledger="main"}'
+    before = _metric(moved)
+    load = Writer.load
+
+    async def slow(requests: list[Request]) -> object:
+        snapshot = await load(loser._writer, requests)
+        if not loser._lock_first:
+            await winner.append_group([submission("race:1")])
+        return snapshot
+
+    loser._writer.load = slow  # type: ignore[method-assign, assignment]
+    outcomes = await loser.append_group([submission("race:1")], {"race:1": 0})
+    assert kinds(outcomes) == ["conflict"]
+    assert _metric(moved) == before + 1
+    (outcome,) = await loser.append_group([submission("race:1")], {"race:1": 1})
+    assert outcome.kind == "appended"
+    assert loser._lock_first == appending.LOCK_FIRST_BATCHES - 2
+    assert await ledger.check() == 2
+
+
+def _metric(name: str) -> float:
+    lines = metrics.render().decode().splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)), 0.0)
+
+
+async def test_a_full_queue_answers_unavailable_and_nobody_waits_for_ever(ledger: Ledger) -> None:
+    appender = Appender(ledger.writer(), queue_events=3)
+    three = [submission() for _ in range(3)]
+    waiting = asyncio.create_task(appender.append_each(three))
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable) as caught:
+        await appender.append_each([submission()])
+    assert caught.value.headers == {"Retry-After": "1"}
+    run = asyncio.create_task(appender.run())
+    assert kinds(await waiting) == ["appended"] * 3
+    run.cancel()
+    await asyncio.wait([run])
+    assert await ledger.check() == 3
+
+
+async def test_stopping_answers_everybody(ledger: Ledger) -> None:
+    await ledger.sql.execute("SELECT pg_advisory_lock(1818584167, 1)")
+    appender = ledger.appender()
+    calls = [asyncio.create_task(appender.append_each([submission()])) for _ in range(3)]
+    await asyncio.sleep(0.2)
+    calls.append(asyncio.create_task(appender.append_each([submission()])))
+    await asyncio.sleep(0.05)
+    await ledger.stop()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(answer, Unavailable) for answer in answers), answers
+
+
+async def test_a_database_that_is_away_is_unavailable(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(appending, "GIVE_UP_SECONDS", 0.3)
+    away = Writer("postgresql://nobody@/x?host=/nowhere", ledger.reader.ledger("main"))
+    with pytest.raises(Unavailable):
+        await ledger.appender(away).append_each([submission()])
+
+
+async def _plan(writer: Writer, *subjects: str) -> Plan:
+    requests = [Request((body.make(submission(*subjects)),))]
+    return decide(await writer.load(requests), requests)
+
+
+async def test_append_v1_stands_behind_a_wrong_caller(ledger: Ledger) -> None:
+    writer = ledger.writer()
+    assert await writer.append(await _plan(writer, "a:1")) is not None
+    plan = await _plan(writer, "a:1")
+    (placed,) = plan.placed
+
+    def wrong(ids: tuple[int, ...], versions: tuple[int, ...]) -> Plan:
+        changed = Placed(placed.item, placed.position, ids, versions)
+        return Plan(plan.expected, [changed], {}, plan.verdicts)
+
+    for versions in [(3,), (1,), (0,)]:  # a gap, taken, below the first
+        with pytest.raises(Rejected):
+            await writer.append(wrong(placed.subject_ids, versions))
+    with pytest.raises(Rejected):  # the same subject twice with a hole between
+        await writer.append(wrong(placed.subject_ids * 2, (2, 4)))
+    await ledger.appender().append_each([submission("b:1")])
+    assert await writer.append(plan) is None
+    await writer.close()
+    assert await ledger.check() == 2
+
+
+async def test_the_head_is_compared_by_commitment_too(ledger: Ledger) -> None:
+    writer = ledger.writer()
+    plan = await _plan(writer, "a:1")
+    await ledger.appender().append_each([submission("b:1")])
+    other = await _plan(writer, "a:1")
+    forged = Plan(
+        type(plan.expected)(1, b"x" * 32), other.placed, other.new_subjects, other.verdicts
+    )
+    assert await writer.append(forged) is None
+    await writer.close()
+    assert await ledger.check() == 1
+
+
+@pytest.mark.parametrize("table", ["event", "event_body", "subject", "history"])
+async def test_what_is_stored_cannot_be_changed(ledger: Ledger, table: str) -> None:
+    await ledger.appender().append_each([submission()])
+    for change in ("UPDATE {} SET ledger_id = ledger_id", "DELETE FROM {}", "TRUNCATE {}"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
+            await ledger.sql.execute(change.format(f"ledger.{table}"))
+    assert await ledger.check() == 1
+
+
+async def test_uncertain_and_rejected_are_told_apart(ledger: Ledger) -> None:
+    await ledger.sql.execute("SELECT pg_advisory_lock(1818584167, 1)")
+    writer = ledger.writer()
+    await (await writer._connection()).execute("SET lock_timeout = 50")
+    with pytest.raises(Uncertain):
+        await writer.append(await _plan(writer))
+    await writer.close()

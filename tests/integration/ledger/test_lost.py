@@ -1,0 +1,126 @@
+"""Lost connections, killed processes, two processes: acknowledged means stored, once (I3, I4)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from contracts.event import Receipt
+from services.ledger.model import Plan
+from services.ledger.writer import Uncertain, Writer
+from tests.integration.ledger.conftest import Ledger, submission
+
+pytestmark = pytest.mark.postgres
+
+ROOT = Path(__file__).parents[3]
+SLOW_COMMIT = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
+AS 'BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON ledger.event DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW WHEN (NEW.type = 'org.example.slow') EXECUTE FUNCTION slow()
+"""
+KILL = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name LIKE '%writer%'
+"""
+
+
+async def test_a_connection_that_dies_in_the_commit(ledger: Ledger) -> None:
+    await ledger.sql.execute(SLOW_COMMIT)
+    appender = ledger.appender()
+    await appender.append_each([submission()])
+    call = asyncio.create_task(appender.append_each([submission(type="org.example.slow")]))
+    await asyncio.sleep(0.15)
+    assert len(await ledger.sql.fetch(KILL)) == 1
+    (outcome,) = await call
+    assert outcome.kind == "appended"
+    assert await ledger.check() == 2
+
+
+class Forgetful(Writer):
+    """Loses the answer to every other append after it was committed."""
+
+    lost = 0
+
+    async def append(self, plan: Plan) -> datetime | None:
+        recorded_at = await super().append(plan)
+        self.lost += 1
+        if self.lost % 2:
+            raise Uncertain("the connection was lost after the commit")
+        return recorded_at
+
+
+async def test_an_answer_that_is_lost_after_the_commit(ledger: Ledger) -> None:
+    writer = Forgetful(ledger.url, ledger.reader.ledger("main"))
+    appender = ledger.appender(writer)
+    (first,) = await appender.append_each([submission(id="x")])
+    assert first.kind == "appended"
+    group = [submission(), submission()]
+    outcomes = await appender.append_group(group, {"thing:1": 1})
+    assert [o.kind for o in outcomes] == ["appended", "appended"]
+    assert [o.receipt.position for o in outcomes if o.receipt] == [2, 3]
+    (again,) = await appender.append_each([submission(id="x")])
+    assert (again.kind, again.receipt) == ("duplicate", first.receipt)
+    assert writer.lost >= 2
+    assert await ledger.check() == 3
+
+
+async def test_connections_that_die_at_any_moment(ledger: Ledger) -> None:
+    appender, chance, killed = ledger.appender(), random.Random(1), 0
+    receipts: dict[str, Receipt] = {}
+
+    async def caller(name: int) -> None:
+        n = 0
+        while killed < 8:
+            n += 1
+            (outcome,) = await appender.append_each([submission(f"s:{n % 3}", id=f"{name}-{n}")])
+            assert outcome.kind == "appended"
+            assert outcome.receipt is not None
+            receipts[f"{name}-{n}"] = outcome.receipt
+            await asyncio.sleep(chance.uniform(0, 0.02))
+
+    callers = asyncio.gather(*(caller(name) for name in range(12)))
+    while not callers.done():
+        await asyncio.sleep(chance.uniform(0.02, 0.2))
+        killed += len(await ledger.sql.fetch(KILL))
+    await callers
+    assert await ledger.check() == len(receipts)
+    stored = await ledger.reader.many("main", [r.position for r in receipts.values()])
+    assert {event.receipt("main").event_id: event.receipt("main") for event in stored} == receipts
+
+
+async def _worker(ledger: Ledger, name: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.integration.ledger.worker", ledger.url, name,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
+    )  # fmt: skip
+
+
+async def test_two_processes_and_kill_9(ledger: Ledger) -> None:
+    """Workers print each receipt after its append; what they printed must be there."""
+    workers = [await _worker(ledger, name) for name in ("one", "two")]
+    acknowledged: list[list[str]] = []
+    for worker in workers:
+        assert worker.stdout is not None
+        assert await worker.stdout.readline() == b"ready\n"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write(b"go\n")
+    await asyncio.sleep(0.5)
+    for worker in workers:
+        worker.send_signal(signal.SIGKILL)
+        out, _ = await worker.communicate()
+        acknowledged += [line.split() for line in out.decode().splitlines() if line.endswith(".")]
+    names = {fields[0].partition("-")[0] for fields in acknowledged}
+    assert names == {"one", "two"}
+    head = await ledger.check()
+    assert head >= len(acknowledged) > 20
+    promised = {int(position): id_ for id_, position, _ in acknowledged}
+    stored = await ledger.reader.many("main", list(promised))
+    assert {event.position: event.receipt("main").event_id for event in stored} == promised

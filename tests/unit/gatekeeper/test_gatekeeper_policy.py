@@ -1,0 +1,124 @@
+"""A policy document is read whole or refused with every fault at its place."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from services.gatekeeper.activating import read_folder
+from services.gatekeeper.policy import Applied, NoPolicy, PolicyFaultsError, load, select
+from services.gatekeeper.schema import Approvals
+
+POLICIES = Path(__file__).parents[3] / "deploy" / "policies"
+HEAD = "apiVersion: release-ledger/v1\nkind: ReleasePolicy\n"
+
+
+def document(name: str = "p", applies: str = "{}", rule: str | None = None) -> str:
+    rule = rule or "{id: qa, type: approvals, count: 1, roles: [qa]}"
+    return (
+        f"{HEAD}metadata: {{name: {name}, version: 1, owner: me}}\napplies_to: {applies}\n"
+        f"gates:\n- id: deploy:production\n  stages:\n  - id: s\n    rules:\n    - {rule}\n"
+    )
+
+
+def faults(text: str) -> list[str]:
+    with pytest.raises(PolicyFaultsError) as caught:
+        load(text, "p.yaml")
+    return caught.value.faults
+
+
+def test_the_starter_policy_is_valid_and_named_by_the_digest_of_its_bytes() -> None:
+    text = read_folder(POLICIES)["standard"]
+    ref = load(text).ref
+    assert (ref.name, ref.version) == ("standard", 1)
+    assert ref.digest == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_all_faults_are_reported_at_once_each_at_its_place() -> None:
+    text = (
+        document()
+        .replace("version: 1", "version: 0, colour: red")
+        .replace(
+            "    - {id: qa, type: approvals, count: 1, roles: [qa]}",
+            "    - {id: qa, type: approvals, count: 0, roles: []}\n"
+            "    - {id: qa, type: evidence, kind: tests, max_age: soon}\n"
+            "    - {id: odd, type: veto}\n"
+            "    - {id: sca, type: evidence, kind: scan}",
+        )
+    )
+    assert [fault.split(" ")[:2] for fault in faults(text)] == [
+        ["p.yaml:3:21", "metadata.version:"],
+        ["p.yaml:3:33", "metadata.colour:"],
+        ["p.yaml:10:33", "qa.count:"],
+        ["p.yaml:10:43", "qa.roles:"],
+        ["p.yaml:11:12", "qa.id:"],
+        ["p.yaml:11:45", "qa.max_age:"],
+        ["p.yaml:12:7", "odd:"],
+        ["p.yaml:13:7", "sca:"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("a: [", "t.yaml:1:5"),
+        ("a: &x 1\nb: *x", "t.yaml:2:4 aliases are not read"),
+        ("a: 2026-99-99", "month must be in"),
+        ("[" * 50_000, "nested too deeply"),
+        ("a: b\n" * 30_000, "longer than"),
+        (document() + "kind: ReleasePolicy\n", "kind: stands twice"),
+        (document(rule="{id: t, type: evidence, kind: plan}"), "`plan` says which plan"),
+        (document(rule="{id: t, type: evidence, kind: scan, min_coverage: 1}"), "cannot be asked"),
+    ],
+)
+def test_what_is_no_policy_is_refused_in_words(text: str, words: str) -> None:
+    with pytest.raises(PolicyFaultsError) as caught:
+        load(text, "t.yaml")
+    assert words in str(caught.value)
+
+
+def test_rules_take_over_the_defaults_that_they_do_not_overrule() -> None:
+    text = document().replace("gates:", "defaults: {exclude: [author], bind: []}\ngates:")
+    ((_, rule),) = load(text).document.gates[0].rules()
+    assert isinstance(rule, Approvals)
+    assert (rule.exclude, rule.bind) == (["author"], [])
+
+
+def test_durations_are_read_in_minutes_hours_days_and_weeks() -> None:
+    rule = "{id: qa, type: approvals, count: 1, roles: [qa], expires_after: 36h}"
+    ((_, found),) = load(document(rule=rule)).document.gates[0].rules()
+    assert isinstance(found, Approvals)
+    assert found.expires_after == timedelta(hours=36)
+
+
+def test_exactly_one_policy_answers_for_a_gate() -> None:
+    hotfix, rest = "{type: [hotfix]}", "{type: [major, minor]}"
+    both = [load(document("fast", hotfix)), load(document("full", rest))]
+    chosen = select(both, "deploy:production", "hotfix")
+    assert isinstance(chosen, Applied)
+    assert chosen.ref.name == "fast"
+    assert select(both, "deploy:production", "patch") == NoPolicy(
+        "no active policy covers the gate deploy:production for a patch release"
+    )
+    assert isinstance(select(both, "deploy:staging", "major"), NoPolicy)
+    twice = select([*both, load(document("more"))], "deploy:production", "major")
+    assert isinstance(twice, NoPolicy)
+    assert "full and more all cover" in twice.reason
+
+
+def test_a_policy_can_be_narrowed_to_environments() -> None:
+    only = [load(document(applies="{environment: [staging]}"))]
+    assert isinstance(select(only, "deploy:production", "minor"), NoPolicy)
+
+
+def test_a_folder_needs_policies_of_different_names(tmp_path: Path) -> None:
+    with pytest.raises(PolicyFaultsError, match="no policy document"):
+        read_folder(tmp_path)
+    for file in ("a.yaml", "b.yaml"):
+        (tmp_path / file).write_text(document())
+    with pytest.raises(PolicyFaultsError, match=r"b.yaml:1:1 metadata.name: another file"):
+        read_folder(tmp_path)

@@ -1,0 +1,294 @@
+"""How a release moves, and what belongs to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.projector.readmodels.rows import Row
+from tests.unit.projector.recorded import (
+    STAGING,
+    Log,
+    decision,
+    deployment,
+    digest,
+    fold,
+    moment,
+    sha,
+    story,
+)
+
+R = "pay-1"
+
+
+def planned() -> Log:
+    log = Log()
+    log.add("release.planned", 0, release_id=R, name="One", service_ids=["pay"],
+            release_type="minor", owner="dev:ada")  # fmt: skip
+    return log
+
+
+def candidate(log: Log, number: int = 1, release: str = R) -> None:
+    log.add("release.candidate_created", 1, release_id=release, version=f"1.{number}",
+            manifest_digest=digest(number), artifacts=[digest(number)])  # fmt: skip
+
+
+def judged(log: Log, verdict: str, **more: Any) -> None:
+    log.add("decision.recorded", 2, decision_id=f"d{len(log.events)}", release_id=R,
+            decision=decision(R, verdict, **more))  # fmt: skip
+
+
+def finished(log: Log, number: str, outcome: str = "success", **more: Any) -> None:
+    parts = deployment(number, **{"release_id": R, **more})
+    log.add("deployment.started", 3, **parts)
+    log.add("deployment.finished", 4, **parts, outcome=outcome)
+
+
+def row(log: Log, release: str = R) -> Row:
+    rows = [row for row in fold(log.events)["release"] if row["release_id"] == release]
+    assert len(rows) == 1
+    return rows[0]
+
+
+def test_the_straight_way_to_completed() -> None:
+    log, states = planned(), []
+    steps = [
+        lambda: None,
+        lambda: candidate(log),
+        lambda: judged(log, "pending"),
+        lambda: judged(log, "allow"),
+        lambda: log.add("deployment.started", 3, **deployment("d", release_id=R)),
+        lambda: log.add(
+            "deployment.finished", 4, **deployment("d", release_id=R), outcome="success"
+        ),
+        lambda: log.add("release.completed", 5, release_id=R, outcome="success"),
+    ]
+    for step in steps:
+        step()
+        states.append(row(log)["state"])
+    assert states == [
+        "planned", "building", "waiting", "approved", "deploying", "deployed", "completed",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [("success", "deployed"), ("failure", "failed"), ("partial", "failed"),
+     ("cancelled", "approved"), ("superseded", "approved")],
+)  # fmt: skip
+def test_what_a_production_deployment_makes_of_it(outcome: str, state: str) -> None:
+    log = planned()
+    judged(log, "allow")
+    finished(log, "d", outcome)
+    assert row(log)["state"] == state
+
+
+def test_staging_does_not_move_it() -> None:
+    log = planned()
+    candidate(log)
+    finished(log, "d", environment=STAGING)
+    assert row(log)["state"] == "building"
+
+
+def test_every_service_must_run_it() -> None:
+    log = Log()
+    log.add("release.planned", 0, release_id=R, name="One", service_ids=["pay", "web"],
+            release_type="major", owner="dev:ada")  # fmt: skip
+    finished(log, "d1", service="pay")
+    assert row(log)["state"] == "deploying"
+    finished(log, "d2", service="web")
+    assert row(log)["state"] == "deployed"
+    assert row(log)["deployed_at"] == moment(4)
+
+
+def test_a_rollback_takes_back_what_it_repairs_and_not_what_it_restores() -> None:
+    log = planned()
+    candidate(log, 1)
+    finished(log, "d1", artifact_digest=digest(1))
+    log.add("release.planned", 5, release_id="pay-2", name="Two", service_ids=["pay"],
+            release_type="minor", owner="dev:ada")  # fmt: skip
+    candidate(log, 2, "pay-2")
+    finished(log, "d2", release_id="pay-2", artifact_digest=digest(2))
+    finished(log, "back", release_id=None, artifact_digest=digest(1), kind="rollback",
+             remediates="d2")  # fmt: skip
+    assert row(log, "pay-2")["state"] == "rolled_back"
+    assert row(log, R)["state"] == "deployed"
+    (cell,) = fold(log.events)["cell"]
+    assert (cell["release_id"], cell["version"]) == (R, "1.1")
+
+
+def test_a_rollback_that_names_only_the_failing_release_takes_it_back() -> None:
+    log = planned()
+    finished(log, "d1")
+    finished(log, "back", kind="rollback")
+    assert row(log)["state"] == "rolled_back"
+
+
+def test_a_failed_rollback_takes_nothing_back() -> None:
+    log = planned()
+    finished(log, "d1")
+    finished(log, "back", "failure", kind="rollback", release_id=None, remediates="d1")
+    assert row(log)["state"] != "rolled_back"
+
+
+def test_a_rejection_stands_until_there_is_a_new_candidate() -> None:
+    log = planned()
+    candidate(log)
+    judged(log, "pending")
+    log.add("approval.decided", 2, approval_id="a", release_id=R, gate="production",
+            principal="dev:grace", decision="rejected", roles=[])  # fmt: skip
+    assert row(log)["state"] == "rejected"
+    judged(log, "deny")
+    assert row(log)["state"] == "rejected"
+    candidate(log, 2)
+    assert row(log)["state"] == "building"
+    assert row(log)["gates"] == {}
+
+
+def test_one_closed_gate_keeps_it_waiting() -> None:
+    log = planned()
+    judged(log, "allow")
+    judged(log, "pending", gate="cab")
+    assert row(log)["state"] == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"), [("rejected", "rejected"), ("superseded", "cancelled")]
+)
+def test_cancelled_or_rejected_is_the_end(outcome: str, state: str) -> None:
+    log = planned()
+    log.add("release.cancelled", 1, release_id=R, outcome=outcome, reason="no")
+    if state == "cancelled":
+        judged(log, "allow")
+        candidate(log)
+    assert row(log)["state"] == state
+
+
+def test_what_came_before_the_candidate_is_found_through_its_artifact() -> None:
+    log = Log()
+    release = story(log)
+    assert set(row(log, release)["linked"]) == {
+        f"artifact:{digest(10)}", f"change:acme/pay@{sha(11)}", f"change:acme/pay@{sha(10)}",
+        "pipelinerun:pay-1-ci", "ticket:T-1", "approval:a-pay-1", "decision:d1-pay-1",
+        "decision:d2-pay-1", "deployment:pay-1-prod",
+    }  # fmt: skip
+
+
+def test_an_incident_belongs_to_the_release_whose_deployment_caused_it() -> None:
+    log = planned()
+    finished(log, "d1")
+    log.add("incident.detected", 5, incident_id="i", environment=STAGING, severity="high",
+            started_at=moment(5))  # fmt: skip
+    assert "incident:i" not in row(log)["linked"]
+    log.add("incident.attributed", 6, incident_id="i", deployment_id="d1", basis="human")
+    assert "incident:i" in row(log)["linked"]
+    assert row(log)["last_position"] == len(log.events)
+
+
+def test_a_merge_that_is_told_late_still_joins_both_ends_of_the_change() -> None:
+    log = planned()
+    log.add("release.candidate_created", 1, release_id=R, version="1", manifest_digest=digest(1),
+            artifacts=[digest(1)], change_ids=[f"acme/pay@{sha(2)}"])  # fmt: skip
+    log.add("change.merged", 1, repo="acme/pay", change_id="7", head_sha=sha(1), merge_sha=sha(2),
+            target="main", commit_shas=[], first_commit_at=None)  # fmt: skip
+    assert f"change:acme/pay@{sha(1)}" in row(log)["linked"]
+
+
+def test_a_rollback_does_not_give_its_release_another_ones_artifact() -> None:
+    log = planned()
+    candidate(log, 1)
+    log.add("release.planned", 5, release_id="pay-2", name="Two", service_ids=["pay"],
+            release_type="minor", owner="dev:ada")  # fmt: skip
+    finished(log, "back", release_id="pay-2", artifact_digest=digest(1), kind="rollback")
+    assert row(log, "pay-2")["linked"] == ["deployment:back"]
+
+
+def test_a_gate_keeps_the_newest_decision_and_how_long_it_has_waited() -> None:
+    log = planned()
+    for verdict in ("allow", "pending", "pending"):
+        judged(log, verdict)
+    (gate,) = fold(log.events)["gate"]
+    assert (gate["verdict"], gate["judged"], gate["position"]) == ("pending", 3, 4)
+    assert gate["since"] == log.events[2].recorded_at
+    assert (gate["who"], gate["roles"]) == (["dev:grace"], ["release-manager"])
+
+
+def test_a_decision_that_says_more_than_we_know_is_still_read() -> None:
+    log = planned()
+    judged(log, "pending")
+    event = log.events[-1]
+    event.event["data"]["decision"]["from_the_future"] = 1
+    event.event["data"]["decision"]["rules"][0]["mood"] = "calm"
+    (gate,) = fold(log.events)["gate"]
+    assert "from_the_future" not in gate["decision"]
+
+
+def test_a_late_start_does_not_bring_a_finished_deployment_back() -> None:
+    log = Log()
+    parts = deployment("d")
+    log.add("deployment.finished", 4, **parts, outcome="failure")
+    log.add("deployment.started", 3, **parts)
+    (found,) = fold(log.events)["deployment"]
+    assert (found["state"], found["started_at"]) == ("failure", moment(3))
+
+
+def test_a_late_start_does_not_move_a_release_back() -> None:
+    log = planned()
+    parts = deployment("d", release_id=R)
+    log.add("deployment.finished", 4, **parts, outcome="success")
+    log.add("deployment.started", 3, **parts)
+    assert row(log)["state"] == "deployed"
+
+
+def test_each_success_keeps_what_stood_there_before() -> None:
+    log = Log()
+    for number in (1, 2):
+        log.add("deployment.finished", number, **deployment(f"d{number}", artifact_digest=digest(number)),
+                outcome="success")  # fmt: skip
+    first, second = fold(log.events)["deployment"]
+    assert (first["first"], first["previous_digest"]) == (True, None)
+    assert (second["first"], second["previous_digest"]) == (False, digest(1))
+
+
+def test_a_deployment_without_a_commit_has_that_of_its_artifact() -> None:
+    log = Log()
+    log.add("artifact.packaged", 1, purl="x", digest=digest(1), commit_sha=sha(5), repo="acme/pay")
+    log.add("deployment.started", 2, **deployment("d", artifact_digest=digest(1)))
+    (found,) = fold(log.events)["deployment"]
+    assert (found["repo"], found["head_sha"]) == ("acme/pay", sha(5))
+
+
+def test_an_incident_told_late_stays_resolved_and_a_new_one_opens() -> None:
+    log, parts = Log(), {"incident_id": "i", "environment": STAGING, "severity": "low"}
+    log.add("incident.resolved", 5, **parts, started_at=moment(1), resolved_at=moment(5))
+    log.add("incident.detected", 1, **parts, started_at=moment(1))
+    assert fold(log.events)["matter"][0]["open"] is False
+    log.add("incident.detected", 6, **parts, started_at=moment(6))
+    assert fold(log.events)["matter"][0]["open"] is True
+
+
+def test_a_lifted_freeze_keeps_the_reason_why_it_was_declared() -> None:
+    log = Log()
+    log.add("freeze.declared", 1, freeze_id="f", scope=[STAGING], reason="holiday",
+            window={"start": "2026-12-20T00:00:00+01:00", "end": moment(9)}, allowed_types=["hotfix"])  # fmt: skip
+    log.add("freeze.lifted", 2, freeze_id="f", reason="over")
+    (found,) = fold(log.events)["matter"]
+    assert found["open"] is False
+    assert found["until"] == moment(9)
+    assert found["doc"] == {
+        "freeze_id": "f", "reason": "holiday", "start": "2026-12-19T23:00:00.000000Z",
+        "end": moment(9), "environments": ["staging"], "allowed_types": ["hotfix"],
+    }  # fmt: skip
+
+
+def test_a_push_keeps_its_order_and_its_new_end() -> None:
+    log = Log()
+    log.add("change.pushed", 1, repo="r", ref="refs/heads/main", before=sha(1), after=sha(4),
+            default_branch=True, commits=[{"sha": sha(n), "committed_at": moment(0)} for n in (2, 3)])  # fmt: skip
+    log.add("change.pushed", 2, repo="r", ref="refs/heads/gone", before=sha(4), after="0" * 40,
+            default_branch=False, commits=[])  # fmt: skip
+    found = fold(log.events)["commit"]
+    assert [(each["sha"], each["ordinal"], each["ref"]) for each in found] == [
+        (sha(2), 0, "main"), (sha(3), 1, "main"), (sha(4), 2, "main"),
+    ]  # fmt: skip
