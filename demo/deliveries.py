@@ -11,20 +11,10 @@ from demo.work import Change, Commit, Deployment, Release, Run
 _SLOT = {("staging", 1): 0, ("production", 1): 1, ("production", 2): 2}
 
 
-def development(release: Release) -> list[Step]:
-    """Return pushes, pull requests, reviews and checks, then a pause until they are mapped."""
+def development(release: Release) -> list[Webhook]:
+    """Return pushes, pull requests, reviews and checks, as they came."""
     hooks = [hook for change in release.changes for hook in _change(release, change)]
-    return [
-        *sorted(hooks, key=lambda hook: hook.at),
-        *(pause for change in release.changes for pause in _mapped(change)),
-    ]
-
-
-def _mapped(change: Change) -> list[Await]:
-    if change.merged_at is None:
-        return [Await(f"change:{change.repo.full_name}@{change.head}", "change.created.v1")]
-    merged = f"change:{change.ref}"
-    return [Await(merged, "change.merged.v1"), Await(merged, "pipelinerun.finished.v1")]
+    return sorted(hooks, key=lambda hook: hook.at)
 
 
 def _change(release: Release, change: Change) -> list[Webhook]:
@@ -89,7 +79,10 @@ def _merge(change: Change) -> Commit:
 
 
 def built(release: Release) -> list[Step]:
-    """Return the run that builds the release, and its image in the registry."""
+    """Return the run that builds the release, its image in the registry, and a pause.
+
+    The gates look at who wrote what and whether the pipeline was green: both have to be mapped.
+    """
     change = release.changes[-1]
     merged = change.merged_at or change.reviewed_at
     started = merged + timedelta(seconds=35)
@@ -108,7 +101,7 @@ def built(release: Release) -> list[Step]:
         github.workflow_run_event(run, "in_progress"),
         github.package_published(release, started + timedelta(minutes=8)),
         github.workflow_run_event(run, "completed"),
-        Await(f"artifact:{release.digest}", "artifact.published.v1"),
+        *(Await(f"change:{each.ref}", "change.merged.v1") for each in release.changes),
         Await(f"change:{change.ref}", "pipelinerun.finished.v1", count=2),
     ]
 

@@ -1,7 +1,7 @@
 """GitHub's webhooks: one function per delivery, in GitHub's shapes, with our values.
 
-Source of the shapes: GitHub Docs, "Webhook events and payloads". The webhook belongs to the
-organisation, so each delivery names it. Delivery ids come from the seed.
+Shapes: GitHub Docs, "Webhook events and payloads". The webhook is the organisation's, so each
+delivery names it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from demo.github_objects import (
     stamp,
 )
 from demo.github_packages import container
-from demo.github_runs import app, deployment, run_identity, workflow, workflow_run
+from demo.github_runs import app, check, deployment, run_identity, suite, workflow, workflow_run
 from demo.people import Person
 from demo.steps import Webhook
 from demo.work import Change, Commit, Deployment, Release, Run
@@ -100,8 +100,9 @@ def review_submitted(change: Change, state: str, at: datetime) -> Webhook:
     """Return the delivery of a review: `approved`, `changes_requested` or `commented`."""
     repo, who = change.repo, person(change.repo.seed, change.reviewer)
     number = repo.seed.number("review", repo.name, change.number, state)
-    page = f"{repo.web}/pull/{change.number}"
-    api, anchor = f"{repo.api}/pulls/{change.number}", f"{page}#pullrequestreview-{number}"
+    anchor = f"{repo.web}/pull/{change.number}#pullrequestreview-{number}"
+    api = f"{repo.api}/pulls/{change.number}"
+    links = {"html": {"href": anchor}, "pull_request": {"href": api}}
     review = {
         "id": number,
         "node_id": node_id("PRR", number),
@@ -113,7 +114,7 @@ def review_submitted(change: Change, state: str, at: datetime) -> Webhook:
         "html_url": anchor,
         "pull_request_url": api,
         "author_association": "MEMBER",
-        "_links": {"html": {"href": anchor}, "pull_request": {"href": api}},
+        "_links": links,
         "updated_at": stamp(at),
     }
     pull = pull_request(change, at)
@@ -125,7 +126,7 @@ def check_run_completed(run: Run, change: Change) -> Webhook:
     """Return the delivery that one check of a run on a branch is done."""
     repo, number = run.repo, run.repo.seed.number("check", run.id)
     api, pulls = f"{repo.api}/check-runs/{number}", [pull_reference(change)]
-    check = _check(run, number) | {
+    job = check(run, number) | {
         "output": {
             "title": None,
             "summary": None,
@@ -133,48 +134,12 @@ def check_run_completed(run: Run, change: Change) -> Webhook:
             "annotations_count": 0,
             "annotations_url": f"{api}/annotations",
         },
-        "check_suite": _suite(run, change, pulls),
+        "check_suite": suite(run, change, pulls),
         "app": app(repo),
         "pull_requests": pulls,
     }
-    payload = {"action": "completed", "check_run": check, "sender": person(repo.seed, run.actor)}
+    payload = {"action": "completed", "check_run": job, "sender": person(repo.seed, run.actor)}
     return _delivery(repo, "check_run", run.finished_at, payload, number)
-
-
-def _check(run: Run, number: int) -> Object:
-    repo, job = run.repo, run.repo.seed.number("job", run.id)
-    return {
-        "id": number,
-        "name": {"ci": "test", "release": "build", "deploy": "deploy"}[run.workflow],
-        "node_id": node_id("CR", number),
-        "head_sha": run.commit.sha,
-        "external_id": run.repo.seed.guid("external", number),
-        "url": f"{repo.api}/check-runs/{number}",
-        "html_url": f"{repo.web}/actions/runs/{run.id}/job/{job}",
-        "details_url": f"{repo.web}/actions/runs/{run.id}/job/{job}",
-        "status": "completed",
-        "conclusion": run.conclusion,
-        "started_at": stamp(run.started_at),
-        "completed_at": stamp(run.finished_at),
-    }
-
-
-def _suite(run: Run, change: Change, pulls: list[Object]) -> Object:
-    return {
-        "id": run.suite,
-        "node_id": node_id("CS", run.suite),
-        "head_branch": run.branch,
-        "head_sha": run.commit.sha,
-        "status": "completed",
-        "conclusion": run.conclusion,
-        "url": f"{run.repo.api}/check-suites/{run.suite}",
-        "before": change.base,
-        "after": run.commit.sha,
-        "pull_requests": pulls,
-        "app": app(run.repo),
-        "created_at": stamp(run.started_at),
-        "updated_at": stamp(run.finished_at),
-    }
 
 
 def workflow_run_event(run: Run, action: str, change: Change | None = None) -> Webhook:
@@ -213,14 +178,14 @@ def deployment_status(of: Deployment, run: Run, state: str) -> Webhook:
     """Return the delivery of a deployment's status: `in_progress`, `success` or `failure`."""
     begun = state == "in_progress"
     at = of.started_at if begun else of.finished_at
-    check = _check(run, run.repo.seed.number("check", run.id))
+    job = check(run, run.repo.seed.number("check", run.id))
     if begun:
-        check |= {"status": state, "conclusion": None, "completed_at": None}
+        job |= {"status": state, "conclusion": None, "completed_at": None}
     payload = {
         "action": "created",
         "deployment_status": _status(of, run, state, at),
         "deployment": deployment(of, at),
-        "check_run": check,
+        "check_run": job,
         "workflow": workflow(run),
         "workflow_run": run_identity(run, [], done=False),
         "sender": actions_bot(of.release.seed),

@@ -16,7 +16,7 @@ from demo.github_objects import (
     small_repository,
     stamp,
 )
-from demo.work import Deployment, Run
+from demo.work import Change, Deployment, Run
 
 
 def workflow(run: Run) -> Object:
@@ -84,6 +84,45 @@ def workflow_run(run: Run, pulls: list[Object], *, done: bool) -> Object:
         "head_commit": head_commit(run.commit, repo.seed.sha("tree", run.commit.sha)),
         "repository": small_repository(repo),
         "head_repository": small_repository(repo),
+    }
+
+
+def check(run: Run, number: int) -> Object:
+    """Return the one job of a run as a check: what `check_run` and deployments share."""
+    repo, job = run.repo, run.repo.seed.number("job", run.id)
+    page = f"{repo.web}/actions/runs/{run.id}/job/{job}"
+    return {
+        "id": number,
+        "name": {"ci": "test", "release": "build", "deploy": "deploy"}[run.workflow],
+        "node_id": node_id("CR", number),
+        "head_sha": run.commit.sha,
+        "external_id": run.repo.seed.guid("external", number),
+        "url": f"{repo.api}/check-runs/{number}",
+        "html_url": page,
+        "details_url": page,
+        "status": "completed",
+        "conclusion": run.conclusion,
+        "started_at": stamp(run.started_at),
+        "completed_at": stamp(run.finished_at),
+    }
+
+
+def suite(run: Run, change: Change, pulls: list[Object]) -> Object:
+    """Return the check suite of a run on the branch of a change."""
+    return {
+        "id": run.suite,
+        "node_id": node_id("CS", run.suite),
+        "head_branch": run.branch,
+        "head_sha": run.commit.sha,
+        "status": "completed",
+        "conclusion": run.conclusion,
+        "url": f"{run.repo.api}/check-suites/{run.suite}",
+        "before": change.base,
+        "after": run.commit.sha,
+        "pull_requests": pulls,
+        "app": app(run.repo),
+        "created_at": stamp(run.started_at),
+        "updated_at": stamp(run.finished_at),
     }
 
 

@@ -14,7 +14,7 @@ from demo.work import Deployment, Release
 
 def of(release: Release, now: datetime) -> Thread:
     """Return everything that happened to a release up to `now`, in order."""
-    begun = [*plans.planned(release), *deliveries.development(release)]
+    begun: list[Step] = [*plans.planned(release), *deliveries.development(release)]
     if release.arc == "building":
         return (*begun, evidence.rehearsed(release, now - timedelta(minutes=25)))
     return (

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from migrations.run import upgrade
 
 from deploy.embedded import (
     EmbeddedKafka,
@@ -23,6 +22,8 @@ from deploy.embedded import (
     EmbeddedUnavailable,
     default_cache_dir,
 )
+from migrations.run import upgrade
+from tests.story.served import Shape, all_in_one
 
 CI = os.environ.get("CI") == "true"
 SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "samples"
@@ -91,6 +92,20 @@ def kafka(work_dir: Path) -> Iterator[str]:
             skip_loudly(f"Kafka tests need a broker: {reason}")
         yield server.bootstrap_servers
         runner.run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def one_process(work_dir: Path) -> Iterator[Shape]:
+    """The product as `make run` starts it, without the demo; fed by Kafka where that can be had."""
+    made = all_in_one("one process", work_dir / "one-process")
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def served(one_process: Shape) -> str:
+    """The base URL of the running product."""
+    return one_process.console
 
 
 @pytest.fixture(scope="session")

@@ -232,12 +232,7 @@ class Api:
 
 
 def _shown(found: deciding.Recorded) -> Recorded:
-    return Recorded(
-        decision_id=found.decision_id,
-        position=found.position,
-        recorded_at=found.recorded_at,
-        decision=found.decision,
-    )
+    return Recorded.model_validate(found, from_attributes=True)
 
 
 def _policy(found: deciding.Active) -> ActivePolicy:

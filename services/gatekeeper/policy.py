@@ -1,7 +1,7 @@
 """Policies: one YAML document says which rules guard which gates.
 
-Pure: text in, rules out. The format is told in deploy/policies/README.md. `load` reports every fault at once, each as
-`file:line:column rule.field: text`.
+Pure: text in, rules out. The format is told in deploy/policies/README.md. `load` reports every
+fault at once, each as `file:line:column rule.field: text`.
 """
 
 from __future__ import annotations

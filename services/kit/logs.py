@@ -38,8 +38,9 @@ def configure(style: str = "text", level: int = logging.INFO) -> None:
     root.setLevel(level)
     for noisy in ("uvicorn.access", "aiokafka", "httpx2", "httpcore2", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # It repeats what is raised to us anyway, a thousand times a second while a topic is missing.
-    logging.getLogger("aiokafka.cluster").setLevel(logging.CRITICAL)
+    # They repeat what is raised to us anyway, or what every first join of a group says.
+    for repeating in ("aiokafka.cluster", "aiokafka.consumer.group_coordinator"):
+        logging.getLogger(repeating).setLevel(logging.CRITICAL)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

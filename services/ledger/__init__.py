@@ -1,6 +1,7 @@
 """The ledger: every fact about a release, once, in order, for ever.
 
-`api` and `bindings` take requests · `body` makes what is stored · `appender` forms batches ·
-`model` decides (pure) · `store` reads and writes PostgreSQL · `tables` its shape · `wake` tells
-readers of news · `service` puts it together. Kafka: `relay` out, `ingest` in. Webhooks: `hooks/`.
+In: `api`, `bindings` (CloudEvents over HTTP), `admission` (what from whom) → `body` makes what is
+stored → `appender` takes batches from the `backlog`, `model` decides (pure), `writer` stores.
+Out: `store` reads (`tables` its shape), `wake` tells of news, `answers` writes the JSON.
+Kafka: `relay` out, `ingest` in. Webhooks: `hooks/`. `service` puts it together.
 """

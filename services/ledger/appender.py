@@ -9,15 +9,14 @@ A batch is what gathered while the one before it was committed; nobody waits for
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from contracts.event import Receipt
 from contracts.problem import Invalid, Problem, Unavailable
 from services.kit import clock, logs, metrics
 from services.ledger import body
+from services.ledger.backlog import Backlog, Waiting
 from services.ledger.model import Outcome, Request, Submission, Verdict, decide
 from services.ledger.writer import Rejected, Uncertain
 
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Appender", "Appenders", "Outcome", "Submission"]
 
-MAX_BATCH_EVENTS = 256
-MAX_BATCH_BYTES = 1024 * 1024
-MAX_QUEUE_BYTES = 64 * 1024 * 1024
 GIVE_UP_SECONDS = 12.0
 """How long a batch is tried against a database that does not answer."""
 LOCK_FIRST_BATCHES = 40
@@ -43,25 +39,13 @@ class Appenders(Protocol):
         """Return the appender, or raise `NotFound`."""
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """A request in the queue with the place where its outcomes go."""
-
-    request: Request
-    answer: asyncio.Future[list[Outcome]]
-    since: float
-    size: int
-
-
 class Appender:
     """Appends to one ledger. Any number of callers; one `run` at a time."""
 
     def __init__(self, writer: Writer, queue_events: int = 4096) -> None:
         self._writer = writer
         self._ledger = writer.ledger.name
-        self._limit = queue_events
-        self._queue: deque[_Waiting] = deque()
-        self._news = asyncio.Event()
+        self._backlog = Backlog(self._ledger, queue_events)
         self._lock_first = 0
 
     async def append_each(self, items: Sequence[Submission]) -> list[Outcome]:
@@ -98,57 +82,26 @@ class Appender:
         """Form and store batches for ever. Cancelling it answers everybody with `Unavailable`."""
         try:
             while True:
-                await self._news.wait()
-                batch = self._take()
-                await self._settle(batch)
+                await self._settle(await self._backlog.take())
                 await asyncio.sleep(0)  # let the answered callers queue up for the next batch
         finally:
-            self._fail(self._queue, Unavailable("the ledger is stopping"))
-            self._queue.clear()
-            self._queue_changed()
+            self._backlog.fail(Unavailable("the ledger is stopping"))
             await self._writer.close()
 
     async def _submit(self, requests: Sequence[Request]) -> list[list[Outcome]]:
-        now, loop = clock.monotonic(), asyncio.get_running_loop()
-        waiting = [_Waiting(r, loop.create_future(), now, _size(r)) for r in requests]
-        events, size = _load(self._queue)
-        more_events, more_size = _load(waiting)
-        full = events + more_events > self._limit or size + more_size > MAX_QUEUE_BYTES
-        if self._queue and full:
-            raise Unavailable(f"{events} events wait for the ledger {self._ledger} already")
-        self._queue.extend(waiting)
-        self._queue_changed()
-        return await asyncio.gather(*(one.answer for one in waiting))
+        return await asyncio.gather(*self._backlog.put(requests))
 
-    def _queue_changed(self) -> None:
-        metrics.gauge("rlg_ledger_queue_items", _load(self._queue)[0], ledger=self._ledger)
-        (self._news.set if self._queue else self._news.clear)()
-
-    def _take(self) -> list[_Waiting]:
-        """Take the next batch from the queue: at least one request, then up to the limits."""
-        batch: list[_Waiting] = []
-        events = size = 0
-        while self._queue:
-            first = self._queue[0]
-            events += len(first.request.items)
-            size += first.size
-            if batch and (events > MAX_BATCH_EVENTS or size > MAX_BATCH_BYTES):
-                break
-            batch.append(self._queue.popleft())
-        self._queue_changed()
-        return [one for one in batch if not one.answer.done()]
-
-    async def _settle(self, batch: list[_Waiting]) -> None:
+    async def _settle(self, batch: list[Waiting]) -> None:
         """Answer every request of the batch, whatever happens."""
         try:
             await self._isolate(batch)
         except Problem as problem:
-            self._fail(batch, problem)
+            _fail(batch, problem)
         except BaseException:
-            self._fail(batch, Unavailable("the outcome is not known; send the same ids again"))
+            _fail(batch, Unavailable("the outcome is not known; send the same ids again"))
             raise
 
-    async def _isolate(self, batch: list[_Waiting]) -> None:
+    async def _isolate(self, batch: list[Waiting]) -> None:
         """Store a batch; when the database refuses it, halve it until the guilty one is alone."""
         if not batch:
             return
@@ -206,7 +159,7 @@ class Appender:
         metrics.gauge("rlg_ledger_head", plan.head, ledger=self._ledger)
         return [[_outcome(verdict, receipts) for verdict in some] for some in plan.verdicts]
 
-    def _answer(self, batch: Iterable[_Waiting], outcomes: Iterable[list[Outcome]]) -> None:
+    def _answer(self, batch: Iterable[Waiting], outcomes: Iterable[list[Outcome]]) -> None:
         now = clock.monotonic()
         for one, answer in zip(batch, outcomes, strict=True):
             metrics.observe("rlg_ledger_append_seconds", now - one.since, ledger=self._ledger)
@@ -215,10 +168,10 @@ class Appender:
             if not one.answer.done():
                 one.answer.set_result(answer)
 
-    def _fail(self, batch: Iterable[_Waiting], problem: Problem) -> None:
-        for one in batch:
-            if not one.answer.done():
-                one.answer.set_exception(problem)
+
+def _fail(batch: Iterable[Waiting], problem: Problem) -> None:
+    for one in batch:
+        one.fail(problem)
 
 
 def _make(
@@ -228,16 +181,6 @@ def _make(
         return Request(tuple(map(body.make, items)), expect or {})
     except Problem as problem:
         return Outcome("invalid", problem=problem)
-
-
-def _load(waiting: Iterable[_Waiting]) -> tuple[int, int]:
-    """Return how many events and bytes wait."""
-    some = [(len(one.request.items), one.size) for one in waiting]
-    return sum(events for events, _ in some), sum(size for _, size in some)
-
-
-def _size(request: Request) -> int:
-    return sum(len(item.body) for item in request.items)
 
 
 def _outcome(verdict: Verdict, receipts: Mapping[int, Receipt]) -> Outcome:

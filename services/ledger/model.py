@@ -1,9 +1,9 @@
 """What an append decides, in plain Python: no clock, no database, no network.
 
-Read it in this order: `Item` (one event, ready to be stored), `Request` (items that stand or fall
-together), `Snapshot` (what the database said), `decide` (requests in order → `Plan`). The plan is
-stored only if the head is still the snapshot's head: because every append moves the head, an equal
-head means that nothing in the snapshot has changed.
+Read in this order: `Item` (one event, ready to be stored), `Request` (items that stand or fall
+together), `Snapshot` (what the database said), `decide` (requests in order → `Plan`). A plan is
+stored only if the head is still the snapshot's: every append moves the head, so an equal head
+means that nothing in the snapshot has changed.
 """
 
 from __future__ import annotations
@@ -94,8 +94,7 @@ class Known:
     version: int
 
 
-NOBODY = Known(0, 0)
-"""Stands for a subject that no event has named."""
+NOBODY = Known(0, 0)  # a subject that no event has named
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +164,7 @@ class Plan:
 
 
 def decide(snapshot: Snapshot, requests: Sequence[Request]) -> Plan:
-    """Decide the requests one after the other, each on what the ones before it leave behind.
+    """Decide the requests in order, each on what the ones before it leave behind.
 
     A request that is refused leaves no trace: no position, no version, no new subject.
     """
@@ -186,18 +185,18 @@ class _Ahead:
 
     def judge(self, request: Request) -> list[Verdict]:
         """Accept or refuse a request as a whole: all is checked before anything is placed."""
-        refusal = self._refusal(request)
-        if refusal is not None:
+        if (refusal := self._refusal(request)) is not None:
             return [refusal] * len(request.items)
         return [self._accept(item) for item in request.items]
 
     def _refusal(self, request: Request) -> Verdict | None:
-        taken = [self._stored.get(item.key) for item in request.items]
-        for item, stored in zip(request.items, taken, strict=True):
-            if stored is not None and not stored.has_content_of(item):
-                return _taken(f"{item.event_id!r} names other content", stored.position)
-        there = [stored for stored in taken if stored is not None]
-        if len(there) == len(taken):
+        there: list[Stored] = []
+        for item in request.items:
+            if (stored := self._stored.get(item.key)) is not None:
+                if not stored.has_content_of(item):
+                    return _taken(f"{item.event_id!r} names other content", stored.position)
+                there.append(stored)
+        if len(there) == len(request.items):
             return None  # sent again: the first receipts, whatever has happened since
         if there:
             return _taken("only a part of the group is stored already,", there[0].position)
@@ -212,8 +211,7 @@ class _Ahead:
         return Verdict("conflict", problem=Conflict(named, actual=failing))
 
     def _accept(self, item: Item) -> Verdict:
-        stored = self._stored.get(item.key)
-        if stored is None:
+        if (stored := self._stored.get(item.key)) is None:
             return Verdict("appended", self._place(item))
         # The same commitment means the same random salt: this very item was stored by an earlier
         # try of ours whose answer got lost. To its sender it is news, not a duplicate.
@@ -222,9 +220,8 @@ class _Ahead:
 
     def _place(self, item: Item) -> int:
         self._position += 1
-        known = [self._next(key, index) for index, key in enumerate(item.subjects)]
-        ids = tuple(each.id for each in known)
-        versions = tuple(each.version for each in known)
+        next_ = [self._next(key, index) for index, key in enumerate(item.subjects)]
+        ids, versions = (tuple(k.id for k in next_), tuple(k.version for k in next_))
         self.placed.append(Placed(item, self._position, ids, versions))
         self._stored[item.key] = Stored(self._position, item.salt, item.commitment)
         return self._position
@@ -249,6 +246,6 @@ def _twice(items: Sequence[Item]) -> Verdict | None:
     first: dict[EventKey, Item] = {}
     for item in items:
         if first.setdefault(item.key, item).body != item.body:
-            detail = f"the group gives the id {item.event_id!r} to two different events"
-            return Verdict("id_conflict", problem=IdConflict(detail))
+            problem = IdConflict(f"the group gives {item.event_id!r} to two different events")
+            return Verdict("id_conflict", problem=problem)
     return None

@@ -102,7 +102,7 @@ class _Parts:
         return {name: functools.partial(self._with_topics, run) for name, run in work.items()}
 
     async def _with_topics(self, run: Callable[[], Awaitable[None]]) -> None:
-        """Work only on topics that are there and fit; `background` tries again when they are not."""
+        """Work only on topics that are there and fit; `background` tries again if they are not."""
         await ensure_topics(str(self._bootstrap))
         await run()
 

@@ -14,19 +14,22 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.problem import NotFound, Unavailable
 from services.ledger.body import HistoryWindow, Recorded, Window, event_uuid
 from services.ledger.tables import (
+    CREATE,
+    HEAD,
+    KEYS,
+    RECORDED,
     LedgerRow,
     at_same_position,
     event,
     history,
     ledger,
-    recorded,
     sizes,
     subject,
 )
@@ -68,7 +71,7 @@ class Reader:
         """Return the last position and its commitment in hex; (0, "") for an empty ledger."""
         row = self.ledger(name)
         async with self._connected() as connection:
-            found = (await connection.execute(_HEAD, {"id": row.id})).one_or_none()
+            found = (await connection.execute(HEAD, {"id": row.id})).one_or_none()
         return (0, "") if found is None else (found.position, found.commitment.hex())
 
     async def page(
@@ -173,22 +176,10 @@ class Reader:
         try:
             async with self._engine.connect() as connection:
                 yield connection
-        except (OperationalError, InterfaceError, PoolTimeoutError, OSError) as error:
+        except (DBAPIError, PoolTimeoutError, OSError) as error:
+            if isinstance(error, DBAPIError) and not _is_away(error):
+                raise
             raise Unavailable("the database does not answer") from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise Unavailable("the database does not answer") from error
-            raise
-
-
-_HEAD = text(
-    "SELECT position, commitment FROM ledger.event"
-    " WHERE ledger_id = :id ORDER BY position DESC LIMIT 1"
-)
-_CREATE = text(
-    "INSERT INTO ledger.ledger (ledger_id, name)"
-    " SELECT coalesce(max(ledger_id), 0) + 1, :name FROM ledger.ledger ON CONFLICT DO NOTHING"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,17 +190,23 @@ class _Picked:
     more: bool
 
 
+def _is_away(error: DBAPIError) -> bool:
+    """Say whether the server is at fault (SQLSTATE classes 08, 53, 57), not the statement."""
+    state = str(getattr(error.orig, "sqlstate", None) or "08")
+    return error.connection_invalidated or state.startswith(("08", "53", "57"))
+
+
 async def _ensure(connection: AsyncConnection, name: str) -> LedgerRow:
     query = select(ledger.c.ledger_id, ledger.c.name, ledger.c.epoch).where(ledger.c.name == name)
     while True:  # two processes may create different ledgers at once; the loser of a number retries
         found = (await connection.execute(query)).one_or_none()
         if found is not None:
             return LedgerRow(found.ledger_id, found.name, found.epoch)
-        await connection.execute(_CREATE, {"name": name})
+        await connection.execute(CREATE, {"name": name})
 
 
 async def _head(connection: AsyncConnection, row: LedgerRow) -> int:
-    found = (await connection.execute(_HEAD, {"id": row.id})).one_or_none()
+    found = (await connection.execute(HEAD, {"id": row.id})).one_or_none()
     return 0 if found is None else int(found.position)
 
 
@@ -235,12 +232,14 @@ async def _fetch(
 ) -> list[Recorded]:
     if not positions:
         return []
-    query = recorded().where(event.c.ledger_id == row.id, event.c.position.in_(positions))
-    rows = (await connection.execute(query.order_by(event.c.position))).all()
+    wanted = {"ledger": row.id, "wanted": positions}
+    rows = (await connection.execute(RECORDED, wanted)).all()
+    ids = {"ledger": row.id, "wanted": list({id_ for found in rows for id_ in found.subject_ids})}
+    keys = {found.subject_id: found.key for found in await connection.execute(KEYS, ids)}
     return [
         Recorded(
             position=found.position,
-            versions=dict(zip(found.keys, found.versions, strict=True)),
+            versions={keys[i]: v for i, v in zip(found.subject_ids, found.versions, strict=True)},
             recorded_at=found.recorded_at,
             commitment=found.commitment,
             body=found.body,

@@ -19,11 +19,12 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    column,
+    any_,
+    bindparam,
     func,
     select,
+    text,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 METADATA = MetaData(schema="ledger")
 
@@ -86,31 +87,40 @@ class LedgerRow:
     epoch: int
 
 
-def recorded() -> Select[Any]:
-    """Return the query for events as they are given out; the caller adds the condition.
+def at_same_position(other: Table) -> ColumnElement[bool]:
+    """Return the condition that joins `other` to the events."""
+    return (other.c.ledger_id == event.c.ledger_id) & (other.c.position == event.c.position)
 
-    Columns: position, keys (of the subjects), versions, recorded_at, commitment, body.
-    """
-    named = (
-        func.unnest(event.c.subject_ids)
-        .table_valued(column("id", BigInteger), with_ordinality="n", name="named")
-        .render_derived()
-    )
-    same = (subject.c.ledger_id == event.c.ledger_id) & (subject.c.subject_id == named.c.id)
-    keys = (
-        select(func.array_agg(aggregate_order_by(subject.c.key, named.c.n)))
-        .select_from(named.join(subject, same))
-        .correlate(event)
-        .scalar_subquery()
-    )
-    return select(
+
+HEAD = text(
+    "SELECT position, commitment FROM ledger.event"
+    " WHERE ledger_id = :id ORDER BY position DESC LIMIT 1"
+)
+CREATE = text(
+    "INSERT INTO ledger.ledger (ledger_id, name)"
+    " SELECT coalesce(max(ledger_id), 0) + 1, :name FROM ledger.ledger ON CONFLICT DO NOTHING"
+)
+_WANTED = bindparam("wanted", type_=ARRAY(BigInteger))
+_LEDGER = bindparam("ledger", type_=SmallInteger)
+
+RECORDED = (
+    select(
         event.c.position,
-        keys.label("keys"),
+        event.c.subject_ids,
         event.c.versions,
         event.c.recorded_at,
         event.c.commitment,
         event_body.c.body,
-    ).join_from(event, event_body, at_same_position(event_body))
+    )
+    .join_from(event, event_body, at_same_position(event_body))
+    .where(event.c.ledger_id == _LEDGER, event.c.position == any_(_WANTED))
+    .order_by(event.c.position)
+)
+"""Events as they are given out. Parameters: ledger (its id), wanted (positions)."""
+KEYS = select(subject.c.subject_id, subject.c.key).where(
+    subject.c.ledger_id == _LEDGER, subject.c.subject_id == any_(_WANTED)
+)
+"""Subjects' keys by id. Parameters: ledger (its id), wanted (subject ids)."""
 
 
 def sizes(ledger_id: int) -> Select[Any]:
@@ -120,8 +130,3 @@ def sizes(ledger_id: int) -> Select[Any]:
         event, event_body, at_same_position(event_body)
     )
     return joined.where(event.c.ledger_id == ledger_id)
-
-
-def at_same_position(other: Table) -> ColumnElement[bool]:
-    """Return the condition that joins `other` to the events."""
-    return (other.c.ledger_id == event.c.ledger_id) & (other.c.position == event.c.position)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
+from typing import Literal
 
 from contracts.event import format_time, parse_time
 from services.projector import leadtime
@@ -21,6 +22,8 @@ DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 NEEDED = 3
 """Fewer durations than this have no headline."""
+Apart = Literal["", "rollback", "redeploy"]
+"""Why a deployment is listed apart."""
 SHOWN = 200
 """Most observations that an answer shows, the newest."""
 
@@ -163,8 +166,8 @@ def _begin(asked: Asked, history: History, service: str | None) -> datetime | No
     known = [at for name, at in history.onboarded.items() if service in {None, name}]
     if not known:
         return None
-    onboarded = _midnight(parse_time(min(known)))
-    return max(asked.start, onboarded) if onboarded < asked.end else None
+    onboarded = parse_time(min(known))
+    return max(asked.start, _midnight(onboarded)) if onboarded < asked.end else None
 
 
 def _services(asked: Asked, history: History) -> list[str]:
@@ -179,7 +182,7 @@ def _within(rows: Iterable[Row], start: datetime | None, end: datetime) -> list[
 
 def _deployment(row: Row) -> Observation:
     again = row["artifact_digest"] is not None and row["artifact_digest"] == row["previous_digest"]
-    reason = "rollback" if row["kind"] == "rollback" else "redeploy" if again else ""
+    reason: Apart = "rollback" if row["kind"] == "rollback" else "redeploy" if again else ""
     return Observation(
         label=row["deployment_id"],
         release_id=row["release_id"],

@@ -11,11 +11,14 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Literal
 
 from contracts.event import parse_time
 from services.projector.readmodels.rows import Row
 from services.projector.views import Observation
 
+Reason = Literal["", "no_commit_link", "baseline", "no_commit_times", "clock_anomaly"]
+"""Why something is left out; docs/kpis.md explains each."""
 Place = tuple[int, int]
 """Where a commit stands on its branch: position of the push, and its number in it."""
 
@@ -42,7 +45,7 @@ class Lead:
     position: int
     seconds: float | None = None
     since_merge: float | None = None
-    reason: str = ""
+    reason: Reason = ""
 
     @property
     def counted(self) -> bool:
@@ -132,7 +135,7 @@ def _measured(row: Row, change: Change) -> Lead:
 
 
 def _lead(
-    row: Row, label: str, reason: str, seconds: float | None = None, since: float | None = None
+    row: Row, label: str, reason: Reason, seconds: float | None = None, since: float | None = None
 ) -> Lead:
     return Lead(
         label, row["service"], row["release_id"], row["finished_at"], row["position"],

@@ -137,7 +137,13 @@ def _wanted(
 
 
 def _park(event: RecordedEvent, error: Exception) -> Parked:
-    _log.error("projector.parked", position=event.position, exc_info=error)
+    known = isinstance(error, Unstorable)  # says all in its message; others need their traceback
+    _log.error(
+        "projector.parked",
+        position=event.position,
+        error=str(error),
+        exc_info=None if known else error,
+    )
     kind = str(event.event.get("type", ""))
     metrics.count("rlg_projection_parked_total", projection=NAME)
     return Parked(event.position, kind, f"{type(error).__name__}: {error}")

@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import json
 import re
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,10 +23,10 @@ CSS_BUDGET, JS_BUDGET, PAGE_BUDGET = 12_000, 8_000, 12_000
 
 
 def _get(site: str, path: str, **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
-    connection = http.client.HTTPConnection(urlsplit(site).netloc)
-    connection.request("GET", path, headers={"accept": "text/html"} | headers)
-    answer = connection.getresponse()
-    return answer.status, answer.headers, answer.read()
+    with closing(http.client.HTTPConnection(urlsplit(site).netloc)) as connection:
+        connection.request("GET", path, headers={"accept": "text/html"} | headers)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
 
 
 def test_a_page_may_load_only_our_files_and_run_only_our_scripts(site: str) -> None:

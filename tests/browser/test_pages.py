@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from tests.browser.fixture_store import FixtureStore
+from tests.browser.looking import check
 
 ADDRESSES = (
     "/",
@@ -23,22 +23,13 @@ ADDRESSES = (
 DRESSES = [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
 
 
-def _check(page: Page) -> None:
-    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert page.evaluate(wide) == 0, f"{page.url} scrolls sideways"
-    found = Axe().run(page)
-    assert found.violations_count == 0, f"{page.url}\n{found.generate_report()}"
-
-
 @pytest.mark.parametrize(("scheme", "width"), DRESSES)
-def test_every_page_fits_and_is_accessible(
-    site: str, page: Page, scheme: str, width: int
-) -> None:
+def test_every_page_fits_and_is_accessible(site: str, page: Page, scheme: str, width: int) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     page.set_viewport_size({"width": width, "height": 844})
     for address in ADDRESSES:
         page.goto(site + address)
-        _check(page)
+        check(page)
 
 
 @pytest.mark.parametrize("width", [1440, 390, 320])
@@ -49,7 +40,7 @@ def test_the_first_run_and_empty_pages(
     page.set_viewport_size({"width": width, "height": 844})
     for address in ("/", "/releases", "/flow"):
         page.goto(site + address)
-        _check(page)
+        check(page)
     page.goto(site)
     assert page.locator("h1").inner_text() == "The ledger is empty"
     assert "curl" in page.locator("pre").first.inner_text()
@@ -65,14 +56,14 @@ def test_freshness_is_said_in_the_header(
     page.goto(site)
     assert level in (page.locator("#fresh").get_attribute("class") or "")
     assert page.locator("[role=alert]").count() == (1 if level == "stopped" else 0)
-    _check(page)
+    check(page)
 
 
 def test_outside_development_nobody_can_act(site_without_people: str, page: Page) -> None:
     page.goto(f"{site_without_people}/releases/pay-1.43.0")
     assert page.locator(".devbar, .menu, form.decide").count() == 0
     assert "Grace or Radia can approve" in page.locator(".viewing").inner_text()
-    _check(page)
+    check(page)
 
 
 def test_new_events_are_announced_and_never_swapped_in(
@@ -101,5 +92,5 @@ def test_the_keyboard_is_enough(site: str, page: Page) -> None:
     page.wait_for_url("**/releases?q=5.2.0")
     page.locator(".resultline", has_text="1 release matches").wait_for()
     page.locator("#q").press("Escape")
-    page.locator("body").press("?")
+    page.keyboard.press("?")
     assert page.locator("dialog[open]").count() == 1

@@ -6,7 +6,6 @@ end exactly what it started.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -130,13 +129,11 @@ def apart(name: str, folder: Path, database_url: str, kafka: str) -> Shape:
         RLG_LEDGER_URL=f"http://127.0.0.1:{ports['ledger']}",
         RLG_GATEKEEPER_URL=f"http://127.0.0.1:{ports['gatekeeper']}",
     )
-    processes = [
-        Process(part, port, env, folder / f"{part}.log") for part, port in ports.items()
-    ]
+    processes = [Process(part, port, env, folder / f"{part}.log") for part, port in ports.items()]
     for process in processes:
         process.wait_until_ready()
-    urls = [process.url for process in processes]
-    return Shape(name, *urls, urls[2], processes)
+    ledger, gatekeeper, projector = (process.url for process in processes)
+    return Shape(name, ledger, gatekeeper, projector, projector, processes)
 
 
 @contextlib.contextmanager
@@ -145,5 +142,3 @@ def running(shape: Shape) -> Iterator[Shape]:
         yield shape
     finally:
         shape.stop()
-
-

@@ -174,7 +174,7 @@ def _result(
         status=status,
         reason=reason,
         required=_required(rule),
-        found=", ".join(words.unique(map(_seen, found.spoke))) or "nothing",
+        found=_good(found) or "nothing",
         evidence=sorted(record.stamp.position for record in found.spoke),
         not_counted=void,
         satisfy=None if status == "pass" else _satisfy(rule, groups),
@@ -187,11 +187,17 @@ def _good(found: _Findings) -> str:
 
 
 def _seen(record: Record) -> str:
-    numbers = [f"{words.number(v)} {'%' if k == 'coverage' else ''}{k}".replace("%c", "% c")
-               for k, v in record.metrics.items() if v or k in _ALWAYS]  # fmt: skip
-    return f"{record.series}: {', '.join(numbers) or _OUTCOMES.get(record.kind, record.outcome)}"
+    known = [metric for metric in _ORDER if metric in record.metrics]
+    others = sorted(record.metrics.keys() - set(_ORDER))
+    shown = [
+        f"{words.number(record.metrics[metric])}{' %' if metric == 'coverage' else ''} {metric}"
+        for metric in (*known, *others)
+        if record.metrics[metric] or metric in _ALWAYS
+    ]
+    return f"{record.series}: {', '.join(shown) or _OUTCOMES.get(record.kind, record.outcome)}"
 
 
+_ORDER = ("passed", "failed", "skipped", "coverage", "critical", "high", "medium", "low")
 _ALWAYS = frozenset({"failed", "critical", "high"})
 _OUTCOMES = {"plan": "published"}
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from contracts.problem import Unavailable
-from services.kit.kafka.record import REQUEST_MS
+from services.kit.kafka.record import ANSWER_SECONDS, REQUEST_MS, STOP_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.kit.kafka.record import Record
 
-DELIVERY_SECONDS = 15
-STOP_SECONDS = 5
 BATCH_BYTES = 256 * 1024
 LARGEST_BYTES = 2 * 1024 * 1024
 
@@ -51,10 +50,10 @@ class KafkaProducer:
         sent: list[asyncio.Future[Any]] = []
         failure: BaseException | None = None
         try:
-            async with asyncio.timeout(DELIVERY_SECONDS):
+            async with asyncio.timeout(ANSWER_SECONDS):
                 await self._send(records, sent)
             if sent:
-                await asyncio.wait(sent, timeout=DELIVERY_SECONDS)
+                await asyncio.wait(sent, timeout=ANSWER_SECONDS)
         except Exception as error:  # noqa: BLE001 - aiokafka also asserts: nothing is certain now
             failure = error
         outcomes = [_outcome(future) for future in sent]
@@ -72,8 +71,7 @@ class KafkaProducer:
         try:
             await asyncio.wait_for(producer.stop(), STOP_SECONDS)
         except (TimeoutError, KafkaError):  # it flushes first, and a dead broker takes nothing
-            await producer.client.close()
-            await producer._sender.close()  # noqa: SLF001 - else its task would stay for ever
+            await _abandon(producer)
 
     async def _send(self, records: Sequence[Record], sent: list[asyncio.Future[Any]]) -> None:
         """Hand the records over; `sent` grows as far as that goes."""
@@ -105,10 +103,18 @@ class KafkaProducer:
         return self._live
 
 
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """End what `stop` could not: else its tasks would wait for a broker that hangs, for ever."""
+    producer._message_accumulator.fail_all(KafkaConnectionError("abandoned"))  # noqa: SLF001 - no public way
+    for good_bye in (producer.client.close(), producer._sender.close()):  # noqa: SLF001
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(good_bye, 1)
+
+
 def _outcome(future: asyncio.Future[Any]) -> BaseException | None:
     """Return None for an acknowledged record, else why it is not."""
     if not future.done():
-        return TimeoutError(f"no answer within {DELIVERY_SECONDS} s")
+        return TimeoutError(f"no answer within {ANSWER_SECONDS} s")
     return asyncio.CancelledError() if future.cancelled() else future.exception()
 
 

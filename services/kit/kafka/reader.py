@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
-from services.kit.kafka.record import REQUEST_MS, Record, as_unavailable
+from services.kit.kafka.record import (
+    ANSWER_SECONDS,
+    REQUEST_MS,
+    STOP_SECONDS,
+    Record,
+    answering,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from aiokafka import ConsumerRecord
+
+JOIN_SECONDS = 40.0
+"""A join waits until the group has given up a member that was killed: the session timeout, 10 s."""
 
 
 class KafkaGroup:
@@ -29,33 +40,33 @@ class KafkaGroup:
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            request_timeout_ms=REQUEST_MS + 30_000,  # a join may take as long as a rebalance
+            request_timeout_ms=int(JOIN_SECONDS * 1000),
         )
 
     async def __aenter__(self) -> Self:
         """Connect and join the group."""
         try:
-            with as_unavailable(self._bootstrap):
+            async with answering(self._bootstrap, JOIN_SECONDS):
                 await self._consumer.start()
         except BaseException:
-            await self._consumer.stop()
+            await _stop(self._consumer)
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Leave the group."""
-        await self._consumer.stop()
+        await _stop(self._consumer)
 
     async def read(self, limit: int, seconds: float) -> list[Record]:
         """Return up to `limit` records in the order of each partition, or none after `seconds`."""
-        with as_unavailable(self._bootstrap):
+        async with answering(self._bootstrap, seconds + ANSWER_SECONDS):
             found = await self._consumer.getmany(timeout_ms=int(seconds * 1000), max_records=limit)
         return [_record(raw) for batch in found.values() for raw in batch]
 
     async def commit(self, records: Sequence[Record]) -> None:
         """Say that these records, and all before them in their partitions, are done with."""
         ends = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
-        with as_unavailable(self._bootstrap):
+        async with answering(self._bootstrap):
             await self._consumer.commit(ends)
 
 
@@ -68,7 +79,7 @@ class Tail:
 
     async def read(self, limit: int, seconds: float) -> list[Record]:
         """Return the next records in order, as soon as there are some; none after `seconds`."""
-        with as_unavailable(self._bootstrap):
+        async with answering(self._bootstrap, seconds + ANSWER_SECONDS):
             found = await self._consumer.getmany(timeout_ms=int(seconds * 1000), max_records=limit)
         return [_record(raw) for batch in found.values() for raw in batch]
 
@@ -86,14 +97,33 @@ async def tail(bootstrap: str, topic: str, partition: int) -> AsyncIterator[Tail
     )
     place = TopicPartition(topic, partition)
     try:
-        with as_unavailable(bootstrap):
+        async with answering(bootstrap):
             await consumer.start()
             consumer.assign([place])
             consumer.seek(place, (await consumer.end_offsets([place]))[place])
         yield Tail(bootstrap, consumer)
     finally:
-        await consumer.stop()
+        await _stop(consumer)
 
 
 def _record(raw: ConsumerRecord) -> Record:
     return Record(raw.topic, raw.value, raw.key, tuple(raw.headers), raw.partition, raw.offset)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Leave the group and disconnect; from a broker that does not answer, disconnect."""
+    try:
+        await asyncio.wait_for(consumer.stop(), STOP_SECONDS)
+    except (TimeoutError, KafkaError):
+        with contextlib.suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await _cut(consumer)
+
+
+async def _cut(consumer: AIOKafkaConsumer) -> None:
+    """End what `stop` could not: its tasks would go on for ever."""
+    if consumer._fetcher is not None:  # noqa: SLF001 - there is no public way
+        await consumer._fetcher.close()  # noqa: SLF001
+    await consumer._client.close()  # noqa: SLF001
+    if consumer._group_id is not None and consumer._coordinator is not None:  # noqa: SLF001
+        await consumer._coordinator._stop_heartbeat_task()  # noqa: SLF001

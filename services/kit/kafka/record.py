@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,12 +12,16 @@ from aiokafka.errors import KafkaError
 from contracts.problem import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator
 
 EVENTS_PARTITION = 0
 """One partition of the events topic holds every ledger for now; none may spread over two."""
 REQUEST_MS = 10_000
 """How long one request to a broker may take."""
+ANSWER_SECONDS = 15.0
+"""How long a call may take with all its requests and repetitions."""
+STOP_SECONDS = 5.0
+"""How long a client may take to say good-bye before its connections are cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +44,15 @@ class Record:
             return None
 
 
-@contextlib.contextmanager
-def as_unavailable(bootstrap: str) -> Iterator[None]:
-    """Turn what aiokafka raises into `Unavailable`."""
+@contextlib.asynccontextmanager
+async def answering(bootstrap: str, seconds: float = ANSWER_SECONDS) -> AsyncIterator[None]:
+    """Raise `Unavailable` when the broker fails the block, or does not let it end in time.
+
+    The limit is needed: a commit to a broker that hangs is tried by aiokafka for ever.
+    """
     try:
-        yield
+        async with asyncio.timeout(seconds):
+            yield
     except (KafkaError, TimeoutError) as error:
         detail = f"Kafka at {bootstrap} does not answer: {str(error) or type(error).__name__}"
         raise Unavailable(detail) from error

@@ -9,7 +9,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError
 
 from contracts import topics
-from services.kit.kafka.record import REQUEST_MS, as_unavailable
+from services.kit.kafka.record import REQUEST_MS, answering
 
 _DAY_MS = 24 * 3600 * 1000
 _SIZE = {"max.message.bytes": str(1024 * 1024)}  # several times the largest event
@@ -37,11 +37,10 @@ async def ensure_topics(bootstrap: str) -> None:
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_MS)
     try:
-        with as_unavailable(bootstrap):
+        async with answering(bootstrap):
             await admin.start()
             await _create(admin, set(topics.ALL) - set(await admin.list_topics()))
-            async with asyncio.timeout(REQUEST_MS / 1000):
-                found = await _described(admin)
+            found = await _described(admin)
             complaints = _partition_complaints(found) + await _policy_complaints(admin)
     finally:
         await admin.close()

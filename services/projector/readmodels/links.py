@@ -22,6 +22,7 @@ def keys(fact: Fact, rows: Rows) -> Iterator[Key]:
     repaired = fact.text("remediates")
     if repaired:
         reach.add(f"deployment:{repaired}")
+    reach.update(_shipped(fact))
     yield from (("link", (subject,)) for subject in _closure(reach, rows))
     for release in _explicit(fact):
         yield "release", (release,)
@@ -70,9 +71,8 @@ def concerned(fact: Fact, rows: Rows) -> list[str]:
     if fact.noun not in DEPLOYING:
         return _releases(fact.linkable, rows)
     # Not by the deployment that it repairs, nor by the artifact that it goes back to.
-    shipped = [key for key in fact.linkable if key.startswith("artifact:")]
-    found = _releases(_learned(fact), rows)
-    return (found or (_releases(shipped, rows) if fact.noun == "deployment" else []))[-1:]
+    ways = (_learned(fact), *([key] for key in _shipped(fact)))
+    return next((found for way in ways if (found := _releases(way, rows))), [])[-1:]
 
 
 def of_repaired(fact: Fact, rows: Rows) -> list[str]:
@@ -88,6 +88,15 @@ def _releases(subjects: list[str], rows: Rows) -> list[str]:
 
 def _explicit(fact: Fact) -> list[str]:
     return list(fact.named("release"))
+
+
+def _shipped(fact: Fact) -> list[str]:
+    """Return what a deployment brings: its artifact, else the commit that it names."""
+    if fact.noun != "deployment":
+        return []
+    repo, head = fact.text("repo"), fact.text("head_sha")
+    artifacts = [key for key in fact.linkable if key.startswith("artifact:")]
+    return artifacts + ([f"change:{repo}@{head}"] if repo and head else [])
 
 
 def _learned(fact: Fact) -> list[str]:

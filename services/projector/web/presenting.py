@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from services.projector.views import TimelineEntry
+    from services.projector.web.people import Directory
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+_NOISE = re.compile(
+    r"(?P<hex>\b[0-9a-f]{40,64}\b)"
+    r"|(?P<time>\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)"
+    r"|(?P<who>\b[a-z]+:[A-Za-z0-9_.-]*[A-Za-z0-9])"
+)
 _JSON_TOKEN = re.compile(
     r'("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)'
 )
@@ -118,9 +124,13 @@ def rate(per_day: float | None) -> tuple[str, str]:
     return f"{per_day * 30:.1f}", "a month"
 
 
-def figure(value: float | None, unit: str) -> str:
-    """Return a KPI's value with its unit."""
-    return " ".join(rate(value)).strip() if unit == "per_day" else span(value)
+def figure(value: float | None, unit: str, like: float | None = None) -> str:
+    """Return a KPI's value with its unit; a rate in the unit in which `like` reads best."""
+    if unit != "per_day":
+        return span(value)
+    name = rate(value if like is None else like)[1]
+    per = {"a day": 1, "a week": 7, "a month": 30}.get(name)
+    return "–" if value is None or per is None else f"{value * per:.1f} {name}"
 
 
 def short(text: str | None) -> str:
@@ -156,6 +166,22 @@ def by_day(entries: Iterable[TimelineEntry]) -> list[tuple[str, list[TimelineEnt
     return [(heading, list(group)) for heading, group in grouped]
 
 
+def calm(text: str, directory: Directory) -> Markup:
+    """Make a sentence of machines readable: names for people, short digests, times without noise."""
+
+    def shorter(found: re.Match[str]) -> str:
+        whole = found[0]
+        if found["hex"]:
+            return Markup('<span title="{}">{}…</span>').format(whole, whole[:12])
+        if found["time"]:
+            return at_day(whole)
+        person = directory.find(whole)
+        name = person.name if person else whole
+        return Markup('<span title="{}">{}</span>').format(whole, name)
+
+    return Markup(_NOISE.sub(shorter, str(escape(text))))  # noqa: S704 - escaped before
+
+
 def segment(text: str) -> str:
     """Quote an id as one segment of a path."""
     return quote(text, safe="")
@@ -188,5 +214,5 @@ FILTERS = {
     "at_day": at_day, "since": since, "passed": passed, "day": day,
     "short_day": short_day, "number": number,
     "rate": rate, "short": short, "segment": segment, "pretty": pretty,
-    "units": units, "by_day": by_day,
+    "units": units, "calm": calm, "by_day": by_day,
 }  # fmt: skip

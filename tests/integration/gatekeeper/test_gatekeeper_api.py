@@ -5,87 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from contracts.event import OURS
-from services.gatekeeper import service
-from services.gatekeeper.activating import activate, read_folder
-from services.gatekeeper.deciding import TRIES, Decider
-from services.gatekeeper.settings import GatekeeperSettings
-from services.kit import clock
-from services.kit.identity import Keyring, make_key
-from services.kit.settings import SettingsError, Shared
-from tests.unit.gatekeeper.told import GATE, MANIFEST, OTHER_MANIFEST, RELEASE, MemoryLedger, Told
-
-ROOT = Path(__file__).parents[3]
-ROSA, QI, HAL = "acme:rosa", "acme:qi", "acme:hal"
-SETTINGS = GatekeeperSettings(policies=ROOT / "deploy/policies")
-
-
-class Caller:
-    """Sends requests with the key of a service that may act for people."""
-
-    def __init__(self, http: httpx2.AsyncClient, ring: Keyring) -> None:
-        self.http, self.ring = http, ring
-        scopes = {"read", "decision:make", "event:write", "act-as"}
-        self.console = self.key("console", scopes)
-
-    def key(self, name: str, scopes: set[str]) -> str:
-        secret, stored = make_key(name, scopes, 1, clock.now())
-        self.ring.add(stored)
-        return secret
-
-    async def send(
-        self, method: str, path: str, body: Any = None, person: str | None = None, key: str = ""
-    ) -> httpx2.Response:
-        headers = {"authorization": f"Bearer {key or self.console}"}
-        headers |= {"rlg-acts-for": person, "rlg-assurance": "A3"} if person else {}
-        content = body if isinstance(body, bytes) else json.dumps(body)
-        headers |= {"content-type": "application/json"}
-        return await self.http.request(method, f"/v1{path}", content=content, headers=headers)
-
-    async def vote(self, person: str, decision: str = "approved", **more: Any) -> httpx2.Response:
-        body = {"gate": GATE, "decision": decision} | more
-        return await self.send("POST", f"/releases/{RELEASE}/approvals", body, person)
-
-    async def decide(self, **body: str) -> httpx2.Response:
-        return await self.send("POST", "/decisions", {"release": RELEASE, "gate": GATE} | body)
-
-
-@pytest.fixture
-def told() -> Told:
-    told = (
-        Told(clock.now() - timedelta(hours=1))
-        .planned()
-        .risk()
-        .merged()
-        .candidate()
-        .tests()
-        .scan()
-        .plan()
-    )
-    return told.role("release-manager", ROSA, HAL).role("qa", QI)
-
-
-@pytest.fixture
-def ledger(told: Told) -> MemoryLedger:
-    return MemoryLedger(told)
-
-
-@pytest.fixture
-async def caller(ledger: MemoryLedger) -> AsyncIterator[Caller]:
-    ring = Keyring()
-    built = service.build(Shared(), SETTINGS, ring, ledger)
-    await activate(Decider(ledger, "main", ["standard"]), read_folder(SETTINGS.policies))
-    transport = httpx2.ASGITransport(app=built.app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://gk") as http:
-        yield Caller(http, ring)
+from services.gatekeeper.deciding import TRIES
+from tests.integration.gatekeeper.people import HAL, QI, ROOT, ROSA, Caller
+from tests.unit.gatekeeper.memory import MemoryLedger
+from tests.unit.gatekeeper.told import GATE, MANIFEST, OTHER_MANIFEST, RELEASE, Told
 
 
 def newest(told: Told, name: str) -> dict[str, Any]:
@@ -241,7 +169,7 @@ async def test_what_slips_in_between_is_judged_too(
 async def test_what_never_stands_still_is_a_conflict_that_says_what_moved(
     caller: Caller, ledger: MemoryLedger, told: Told
 ) -> None:
-    ledger.before_append = [lambda: told.risk()] * TRIES
+    ledger.before_append = [told.risk] * TRIES
     answer = await caller.decide()
     assert answer.status_code == 409
     assert list(answer.json()["actual"]) == [f"release:{RELEASE}"]
@@ -250,7 +178,7 @@ async def test_what_never_stands_still_is_a_conflict_that_says_what_moved(
 async def test_an_approval_stands_even_when_the_gate_cannot_be_judged_at_once(
     caller: Caller, ledger: MemoryLedger, told: Told
 ) -> None:
-    ledger.before_append = [lambda: told.risk()] * TRIES
+    ledger.before_append = [told.risk] * TRIES
     body = (await caller.vote(ROSA)).json()
     assert (body["decision"], body["decision_id"]) == (None, None)
     assert body["position"] == body["approval"]["position"]
@@ -261,26 +189,6 @@ async def test_many_who_ask_at_once_are_all_answered(caller: Caller, told: Told)
     answers = await asyncio.gather(*(caller.decide() for _ in range(12)))
     assert [a.status_code for a in answers] == [201] * 12
     assert len({a.json()["position"] for a in answers}) == 12
-
-
-async def test_an_unknown_outcome_is_settled_by_sending_the_same_id_again(
-    told: Told, ledger: MemoryLedger
-) -> None:
-    decider = Decider(ledger, "main", ["standard"])
-    texts = read_folder(SETTINGS.policies)
-    kept: Callable[..., Any] = ledger.append
-    answers = []
-
-    async def lost(*args: Any) -> Any:
-        answers.append(await kept(*args))
-        ledger.down = 1 if len(answers) == 1 else 0
-        ledger._check()
-        return answers[-1]
-
-    ledger.append = lost  # type: ignore[method-assign]
-    await activate(decider, texts)
-    assert answers[0] == answers[1]
-    assert sum(e.type.endswith("policy.activated.v1") for e in told.events) == 1
 
 
 async def test_policies_show_the_text_that_judges(caller: Caller) -> None:
@@ -316,48 +224,3 @@ async def test_odd_text_is_refused_not_a_failure(caller: Caller) -> None:
     for body in (rb'{"gate":"deploy:production","decision":"approved","comment":"\ud800"}', b"{"):
         path = f"/releases/{RELEASE}/approvals"
         assert (await caller.send("POST", path, body, ROSA)).status_code == 422
-
-
-def versioned(version: int, extra: str = "") -> dict[str, str]:
-    text = (ROOT / "deploy/policies/standard.yaml").read_text()
-    return {"standard": text.replace("version: 1", f"version: {version}") + extra}
-
-
-async def test_a_policy_is_activated_once_and_only_when_its_version_rises(told: Told) -> None:
-    ledger = MemoryLedger(told)
-    decider = Decider(ledger, "main", ["standard"])
-
-    def activated() -> list[int]:
-        return [e.data["version"] for e in told.events if e.type.endswith("policy.activated.v1")]
-
-    await activate(decider, versioned(2))
-    await activate(decider, versioned(2))
-    await activate(decider, versioned(2, "# changed without a new version\n"))
-    await activate(decider, versioned(1))
-    assert activated() == [2]
-    both = [activate(decider, versioned(3)), activate(decider, versioned(3))]
-    await asyncio.gather(*both)
-    assert activated() == [2, 3]
-
-
-async def test_the_service_waits_for_the_ledger_and_is_not_ready_before(
-    told: Told, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service, "_PAUSE_SECONDS", 0.01)
-    built = service.build(Shared(), SETTINGS, Keyring(), ledger)
-    assert await built.checks["policy"]() == "not active: standard"
-    with pytest.raises(Exception, match="not active yet"):
-        await Decider(ledger, "main", ["standard"]).dry_run(RELEASE, GATE)
-    ledger.down = 3
-    async with built.run(), asyncio.timeout(5):
-        while ledger.down or await built.checks["policy"]():
-            await asyncio.sleep(0.01)
-    assert await built.checks["ledger"]() is None
-
-
-def test_a_faulty_policy_stops_the_start_with_its_faults(tmp_path: Path) -> None:
-    (tmp_path / "bad.yaml").write_text("kind: Nothing\n")
-    with pytest.raises(SettingsError, match=r"bad.yaml:1:1 kind: Input should be 'ReleasePolicy'"):
-        service.build(
-            Shared(), GatekeeperSettings(policies=tmp_path), Keyring(), MemoryLedger(Told())
-        )

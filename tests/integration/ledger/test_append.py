@@ -13,7 +13,7 @@ import pytest
 from contracts.problem import Conflict, IdConflict, Invalid, TooLarge, Unavailable
 from services.kit import metrics
 from services.ledger import appender as appending
-from services.ledger import body
+from services.ledger import backlog, body
 from services.ledger.appender import Appender
 from services.ledger.model import Outcome, Placed, Plan, Request, decide
 from services.ledger.writer import Rejected, Uncertain, Writer
@@ -280,3 +280,20 @@ async def test_uncertain_and_rejected_are_told_apart(ledger: Ledger) -> None:
     with pytest.raises(Uncertain):
         await writer.append(await _plan(writer))
     await writer.close()
+
+
+async def test_the_backlog_is_bounded_in_bytes_too(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "MAX_WAITING_BYTES", 50_000)
+    appender = Appender(ledger.writer())
+    big = submission(data="x" * 60_000)
+    waiting = asyncio.create_task(appender.append_each([big]))  # an empty backlog takes anything
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await appender.append_each([submission()])
+    run = asyncio.create_task(appender.run())
+    assert kinds(await waiting) == ["appended"]
+    assert kinds(await appender.append_each([submission()])) == ["appended"]
+    run.cancel()
+    await asyncio.wait([run])

@@ -102,6 +102,7 @@ async def _worker(ledger: Ledger, name: str) -> asyncio.subprocess.Process:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_two_processes_and_kill_9(ledger: Ledger) -> None:
     """Workers print each receipt after its append; what they printed must be there."""
     workers = [await _worker(ledger, name) for name in ("one", "two")]

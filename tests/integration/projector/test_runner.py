@@ -3,87 +3,227 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from contracts.event import Page, RecordedEvent
-from services.kit import database
-from services.projector import tables
-from services.projector.runner import Runner
+from contracts.event import RecordedEvent
+from services.projector import readmodels, tables
+from services.projector.readmodels.fact import Fact
+from services.projector.readmodels.rows import KEYS, LOGS, Rows
+from services.projector.runner import OutOfOrder, Stalled
 from services.projector.store import Store
-from services.projector.writing import Projection
-from tests.unit.projector.recorded import Log, story
+from services.projector.writing import Claim, Folded, Projection, Superseded
+from tests.integration.projector.memory import Memory, everything, project, runner, running
+from tests.unit.projector.recorded import Log, deployment, story
 
 pytestmark = pytest.mark.postgres
 
 
-class Memory:
-    """A ledger and its feed, in memory."""
-
-    def __init__(self, log: Log, size: int = 500) -> None:
-        self.log = log
-        self.size = size
-
-    async def follow(self, ledger: str, after: int) -> AsyncIterator[list[RecordedEvent]]:
-        while True:
-            batch = self.log.events[after : after + self.size]
-            yield batch
-            after += len(batch)
-            await asyncio.sleep(0 if batch else 0.02)
-
-    async def page(self, ledger: str, after: int, **_: Any) -> Page:
-        events = self.log.events[after : after + 1]
-        return Page(events=events, head=len(self.log.events), scanned_to=after + len(events))
+def world() -> Log:
+    log = Log()
+    for number in range(1, 7):
+        story(log, number, ["pay", "web"][number % 2], at=number * 3)
+    back = deployment("back", service="web", kind="rollback", remediates="web-5-prod")
+    log.add("deployment.finished", 60, **back, outcome="success")
+    log.add("incident.detected", 61, incident_id="i", environment=back["environment"],
+            severity="high", started_at="2026-03-05T00:00:00Z")  # fmt: skip
+    log.add("incident.attributed", 62, incident_id="i", deployment_id="web-5-prod", basis="human")
+    log.append({"type": "com.example.note", "subject": "release:pay-2", "data": [1]})
+    return log
 
 
-@pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = database.engine(database_url, "test")
-    yield engine
-    await engine.dispose()
+async def test_a_rebuild_gives_the_same_rows(engine: AsyncEngine) -> None:
+    log = world()
+    await project(engine, log)
+    live = await everything(engine)
+    async with engine.begin() as connection:
+        for table in [*tables.READ_MODELS.values(), tables.cursor]:
+            await connection.execute(table.delete())
+    await project(engine, log)
+    assert await everything(engine) == live
+    assert "pay-2" in live
 
 
-async def project(engine: AsyncEngine, log: Log, size: int = 500, ledger: str = "main") -> Store:
-    """Run until everything is applied, then stop."""
-    memory, store = Memory(log, size), Store(engine, ledger)
-    runner = Runner(Projection(engine, ledger), memory, memory)  # type: ignore[arg-type]  # all that it asks of a ledger
-    task = asyncio.create_task(runner.run())
-    try:
-        done = await store.wait_for(len(log.events), 20)
-        if task.done():
-            await task
-        assert done
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-    return store
+@pytest.mark.parametrize("seed", range(4))
+async def test_any_batches_give_the_same_rows(engine: AsyncEngine, seed: int) -> None:
+    log, chance = world(), random.Random(seed)
+    whole = Projection(engine, "whole")
+    async with whole.claim() as claim:
+        await runner(engine, Memory(log), "whole").apply(claim, log.events)
+    parts = Projection(engine, "parts")
+    async with parts.claim() as claim:
+        while claim.position < len(log.events):
+            size = chance.choice([1, 2, 3, 10])
+            batch = log.events[claim.position : claim.position + size]
+            await runner(engine, Memory(log), "parts").apply(claim, batch)
+    assert await everything(engine, "parts") == await everything(engine, "whole")
 
 
-async def everything(engine: AsyncEngine, ledger: str = "main") -> str:
-    """Return all rows of all read models as text that can be compared."""
+async def test_dying_between_fold_and_commit_loses_nothing(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, commits = world(), 0
+    commit = Projection.commit
+
+    async def dying(self: Projection, claim: Claim, folded: Folded) -> None:
+        nonlocal commits
+        commits += 1
+        if commits == 3:
+            raise OSError("the connection is gone")
+        await commit(self, claim, folded)
+
+    monkeypatch.setattr(Projection, "commit", dying)
+    with pytest.raises(ExceptionGroup):
+        await runner(engine, Memory(log, size=10)).run()
+    assert not await Store(engine).wait_for(21, 0)
+    await project(engine, log)
+    await project(engine, log, ledger="other")
+    assert await everything(engine) == await everything(engine, "other")
+
+
+async def test_dying_within_the_transaction_leaves_no_row(engine: AsyncEngine) -> None:
+    log = world()
+    projection = Projection(engine, "main")
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE projector.entry RENAME TO away"))
+    with pytest.raises(Exception, match="does not exist"):
+        async with projection.claim() as claim:
+            await runner(engine, Memory(log)).apply(claim, log.events[:5])
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE projector.away RENAME TO entry"))
+    assert (await Store(engine).freshness()).position == 0
+    assert '"repo"' not in await everything(engine)
+
+
+async def test_a_batch_that_does_not_follow_the_cursor_is_refused(engine: AsyncEngine) -> None:
+    log = world()
+    async with Projection(engine, "main").claim() as claim:
+        for batch in (log.events[1:3], [log.events[0], log.events[2]], [log.events[0]] * 2):
+            with pytest.raises(OutOfOrder):
+                await runner(engine, Memory(log)).apply(claim, batch)
+    assert (await Store(engine).freshness()).position == 0
+
+
+async def test_an_older_claim_cannot_write(engine: AsyncEngine) -> None:
+    log = world()
+    old = Claim(0, 0)
+    async with Projection(engine, "main").claim() as new:
+        assert new.fencing == 1
+        with pytest.raises(Superseded):
+            await runner(engine, Memory(log)).apply(old, log.events[:2])
+        await runner(engine, Memory(log)).apply(new, log.events[:2])
+    with pytest.raises(Superseded):
+        await runner(engine, Memory(log)).apply(Claim(0, new.fencing), log.events[:2])
+    assert (await Store(engine).freshness()).position == 2
+
+
+async def test_a_second_process_waits_until_the_first_one_ends(engine: AsyncEngine) -> None:
+    projection, order = Projection(engine, "main"), list[str]()
+
+    async def second() -> None:
+        async with projection.claim() as claim:
+            order.append(f"second {claim.fencing}")
+
+    async with projection.claim() as claim:
+        waiting = asyncio.create_task(second())
+        await asyncio.sleep(0.3)
+        order.append(f"first {claim.fencing}")
+    await asyncio.wait_for(waiting, 5)
+    assert order == ["first 1", "second 2"]
+
+
+async def test_an_event_whose_fold_fails_is_put_aside_and_the_rest_goes_on(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, apply = world(), readmodels.apply
+
+    def failing(fact: Fact, rows: Rows) -> None:
+        if fact.position == 5:
+            raise ValueError("odd")
+        apply(fact, rows)
+
+    monkeypatch.setattr(readmodels, "apply", failing)
+    store = await project(engine, log)
+    fresh = await store.freshness()
+    assert (fresh.parked, fresh.events_behind) == (1, 0)
+    async with engine.connect() as connection:
+        (row,) = (await connection.execute(tables.parked.select())).mappings()
+    assert (row["position"], row["error"]) == (5, "ValueError: odd")
+    assert row["type"] == log.events[4].type
+
+
+async def test_a_row_that_no_table_can_hold_is_found_and_put_aside(engine: AsyncEngine) -> None:
+    log = Log()
+    story(log)
+    log.events[2].event["data"]["reviewer"] = "not for \x00 PostgreSQL"  # no ledger lets this in
+    store = await project(engine, log)
+    assert (await store.freshness()).parked == 1
+    assert len((await store.release("pay-1")).timeline) == len(log.events) - 1
+
+
+async def test_a_feed_that_hangs_is_opened_anew(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hanging(Memory):
+        async def follow(self, *_: Any) -> AsyncIterator[list[RecordedEvent]]:
+            await asyncio.sleep(60)
+            yield []
+
+    monkeypatch.setattr("services.projector.runner.WATCH_SECONDS", 0.05)
+    it = runner(engine, Hanging(world()), stall=0.3)
+    assert await it.stalled() is None
+    with pytest.raises(ExceptionGroup) as caught:
+        await it.run()
+    assert caught.group_contains(Stalled)
+    assert "events wait" in str(await it.stalled())
+    fresh = await Store(engine).freshness()
+    assert fresh.events_behind == len(world().events)
+    assert fresh.seconds_behind >= 0
+
+
+async def test_what_comes_in_is_seen_at_once(engine: AsyncEngine) -> None:
+    log = world()
+    store = Store(engine)
+    async with running(runner(engine, Memory(log))):
+        assert await store.wait_for(len(log.events), 10)
+        log.add("release.planned", 99, release_id="new", name="New", service_ids=["pay"],
+                release_type="patch", owner="dev:ada")  # fmt: skip
+        assert await store.wait_for(len(log.events), 2)
+        assert (await store.release("new")).row.state == "planned"
+        assert not await store.wait_for(len(log.events) + 1, 0.1)
+
+
+async def test_the_tables_are_those_that_the_migration_makes(engine: AsyncEngine) -> None:
+    query = text(
+        "SELECT table_name, column_name, data_type, udt_name, is_nullable"
+        " FROM information_schema.columns WHERE table_schema = 'projector'"
+    )
     async with engine.connect() as connection:
         found = {
-            name: sorted(
-                json.dumps({k: str(v) for k, v in row.items() if k != "ledger"}, sort_keys=True)
-                for row in (await connection.execute(table.select())).mappings()
-                if row["ledger"] == ledger
-            )
-            for name, table in tables.READ_MODELS.items()
+            (row.table_name, row.column_name): (row.udt_name, row.is_nullable == "YES")
+            for row in await connection.execute(query)
+            if row.table_name != "alembic_version"
         }
-    return json.dumps(found, indent=1)
+    names = {"text": "text", "big_integer": "int8", "integer": "int4", "boolean": "bool",
+             "JSONB": "jsonb", "TIMESTAMP": "timestamptz", "double": "float8",
+             "ARRAY": "_text"}  # fmt: skip
+    ours = {
+        (table.name, column.name): (names[column.type.__visit_name__], bool(column.nullable))
+        for table in tables.METADATA.tables.values()
+        for column in table.columns
+    }
+    assert found == ours
 
 
-async def test_a_release_moves_to_production(engine: AsyncEngine) -> None:
-    log = Log()
-    release = story(log)
-    store = await project(engine, log)
-
-    view = await store.release(release)
-    print(view.model_dump_json(indent=1))
-    assert view.row.state == "deployed"
+def test_the_keys_of_the_folds_are_those_of_the_tables() -> None:
+    keys = {
+        name: tuple(column.name for column in table.primary_key if column.name != "ledger")
+        for name, table in tables.READ_MODELS.items()
+    }
+    assert {name: key for name, key in keys.items() if name not in LOGS} == KEYS
+    assert set(LOGS) == set(keys) - set(KEYS)

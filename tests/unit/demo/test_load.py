@@ -109,12 +109,10 @@ async def test_a_load_that_was_cut_off_twice_is_completed_and_nothing_stands_twi
 
 def _check_verdicts(events: list[RecordedEvent], summary: Summary) -> None:
     """Each release's newest verdict at the production gate, as the story has it."""
-    newest: dict[str, str] = {}
-    for event in events:
-        decision = event.data.get("decision")
-        if event.type == f"{OURS}decision.recorded.v1" and isinstance(decision, dict):
-            if decision["gate"] == summary.gate:
-                newest[decision["release"]] = decision["decision"]
+    decisions = [
+        e.event["data"]["decision"] for e in events if e.type == f"{OURS}decision.recorded.v1"
+    ]
+    newest = {d["release"]: d["decision"] for d in decisions if d["gate"] == summary.gate}
     assert newest.pop(summary.waiting) == "pending"
     assert Counter(newest.values()) == {"allow": 4, "deny": 1}
     kinds = {event.type.removeprefix(OURS) for event in events}

@@ -72,7 +72,7 @@ def test_every_fact_is_valid_once_and_not_from_the_future(seed: int, now: dateti
 
 def test_batches_fit_the_ledger(tale: Story) -> None:
     sizes = [len(step.events) for step in tale.steps() if isinstance(step, Facts)]
-    assert 0 < min(sizes)
+    assert min(sizes) > 0
     assert max(sizes) <= MAX_BATCH
 
 

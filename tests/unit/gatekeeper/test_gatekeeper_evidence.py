@@ -9,11 +9,13 @@ import pytest
 
 from contracts.decision import RuleResult
 from services.gatekeeper.rules import evidence
-from services.gatekeeper.schema import Evidence, Stage
+from services.gatekeeper.schema import Evidence, Kind, Stage
 from tests.unit.gatekeeper.told import IMAGE, OTHER_IMAGE, RELEASE, START, Told, moment
 
 
-def judged(told: Told, kind: str = "tests", at: datetime | None = None, **terms: Any) -> RuleResult:
+def judged(
+    told: Told, kind: Kind = "tests", at: datetime | None = None, **terms: Any
+) -> RuleResult:
     rule = Evidence(id="e", type="evidence", kind=kind, **({"bind": ["artefact"]} | terms))
     return evidence.judge(Stage(id="q", rules=[rule]), rule, told.facts(), at or moment(told))
 
@@ -153,7 +155,7 @@ def test_the_rollback_plan_must_be_published() -> None:
 
 def test_verification_counts_for_the_artefact_that_was_deployed() -> None:
     told = story()
-    deployed = {
+    deployed: dict[str, Any] = {
         "deployment_id": "d1",
         "intent_id": "d1",
         "service": "pay",

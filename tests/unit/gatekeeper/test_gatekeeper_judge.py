@@ -168,7 +168,7 @@ def lived(release_type: str, risk: str | None, votes: list[dict[str, Any]]) -> T
 @settings(max_examples=60)
 @given(lives=STORY, extra=VOTE, board=st.booleans())
 def test_another_approval_never_takes_an_allow_away(
-    lives: tuple[Any, Any, Any], extra: dict[str, Any], board: bool
+    lives: tuple[Any, Any, Any], extra: dict[str, Any], *, board: bool
 ) -> None:
     told = lived(*lives)
     if board:

@@ -1,7 +1,7 @@
 """A release's life told in short sentences, as the ledger would give it out.
 
 `Told` keeps recorded events in memory with the positions, versions and commitments that a ledger
-would give them; `MemoryLedger` serves them through the port, with real expectations.
+would give them. The changes of a sentence are fields to set; None leaves a field out.
 """
 
 from __future__ import annotations
@@ -12,20 +12,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from contracts import catalogue, ijson
-from contracts.event import (
-    OURS,
-    Event,
-    HistoryPage,
-    Page,
-    Receipt,
-    RecordedEvent,
-    format_time,
-    parse_time,
-)
-from contracts.problem import Conflict, NotFound, Unavailable
+from contracts.event import OURS, Event, HistoryPage, RecordedEvent, format_time, parse_time
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.folding import fold
-from services.kit.identity import Principal
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 RELEASE, GATE = "pay-1.42", "deploy:production"
@@ -34,6 +23,7 @@ MANIFEST, OTHER_MANIFEST = "sha256:" + "c" * 64, "sha256:" + "d" * 64
 SHA = "9fceb02d" * 5
 CHANGE = f"acme/pay@{SHA}"
 CONSOLE = "service:projector"
+Data = dict[str, Any]
 
 
 class Told:
@@ -83,17 +73,28 @@ class Told:
         return recorded
 
     def planned(self, release_type: str = "minor", owner: str = "acme:hal") -> Told:
-        data = {"release_id": RELEASE, "name": "Pay", "service_ids": ["pay"]}
+        data: Data = {"release_id": RELEASE, "name": "Pay", "service_ids": ["pay"]}
         self.tell("release.planned.v1", data | {"release_type": release_type, "owner": owner})
         return self
 
     def risk(self, tier: str = "low") -> Told:
-        data = {"release_id": RELEASE, "score": 10, "tier": tier, "method": "m", "factors": []}
+        data: Data = {
+            "release_id": RELEASE,
+            "score": 10,
+            "tier": tier,
+            "method": "m",
+            "factors": [],
+        }
         self.tell("release.risk_assessed.v1", data | {"assessor": "acme:rosa"})
         return self
 
     def merged(self, author: str | None = "acme:kim", sha: str = SHA) -> Told:
-        data = {"repo": "acme/pay", "change_id": "7", "head_sha": "e" * 40, "merge_sha": sha}
+        data: Data = {
+            "repo": "acme/pay",
+            "change_id": "7",
+            "head_sha": "e" * 40,
+            "merge_sha": sha,
+        }
         data |= {"target": "main"}
         more = {"commit_shas": [sha], "first_commit_at": None, "author": author}
         self.tell("change.merged.v1", data | more)
@@ -102,7 +103,11 @@ class Told:
     def candidate(
         self, manifest: str = MANIFEST, image: str = IMAGE, changes: Sequence[str] = (CHANGE,)
     ) -> Told:
-        data = {"release_id": RELEASE, "version": "1.42.0", "manifest_digest": manifest}
+        data: Data = {
+            "release_id": RELEASE,
+            "version": "1.42.0",
+            "manifest_digest": manifest,
+        }
         self.tell(
             "release.candidate_created.v1",
             data | {"artifacts": [image], "change_ids": list(changes)},
@@ -112,7 +117,12 @@ class Told:
     def tests(self, **changed: Any) -> Told:
         at = changed.pop("at", None)
         counts = {"passed": changed.pop("passed", 412), "failed": changed.pop("failed", 0)}
-        data = {"suite": "unit", "run_id": "1", "outcome": "success", "counts": counts}
+        data: Data = {
+            "suite": "unit",
+            "run_id": "1",
+            "outcome": "success",
+            "counts": counts,
+        }
         data |= {"coverage": 81.4, "artifact_digest": IMAGE, "release_id": RELEASE}
         told = {k: v for k, v in (data | changed).items() if v is not None}
         self.tell("testsuiterun.finished.v1", told, at=at)
@@ -120,22 +130,31 @@ class Told:
 
     def scan(self, critical: int = 0, high: int = 0, digest: str = IMAGE) -> Told:
         counts = {"critical": critical, "high": high}
-        data = {"digest": digest, "scanner": "trivy", "db_version": "1", "counts": counts}
+        data: Data = {
+            "digest": digest,
+            "scanner": "trivy",
+            "db_version": "1",
+            "counts": counts,
+        }
         self.tell("artifact.scanned.v1", data)
         return self
 
     def pipeline(self, outcome: str = "success", sha: str = SHA) -> Told:
-        data = {"pipeline": "ci", "run_id": "9", "attempt": 1, "outcome": outcome}
+        data: Data = {"pipeline": "ci", "run_id": "9", "attempt": 1, "outcome": outcome}
         self.tell("pipelinerun.finished.v1", data | {"commit_sha": sha, "repo": "acme/pay"})
         return self
 
     def packaged(self, sha: str, image: str = IMAGE) -> Told:
-        data = {"purl": f"pkg:oci/pay@{image}", "digest": image, "commit_sha": sha}
+        data: Data = {"purl": f"pkg:oci/pay@{image}", "digest": image, "commit_sha": sha}
         self.tell("artifact.packaged.v1", data | {"repo": "acme/pay"})
         return self
 
     def plan(self, kind: str = "rollback") -> Told:
-        data = {"release_id": RELEASE, "kind": kind, "doc_uri": "https://wiki.example/1"}
+        data: Data = {
+            "release_id": RELEASE,
+            "kind": kind,
+            "doc_uri": "https://wiki.example/1",
+        }
         self.tell("release.plan_published.v1", data | {"doc_sha256": "f" * 64})
         return self
 
@@ -155,14 +174,24 @@ class Told:
     def vote(self, person: str, decision: str = "approved", **changed: Any) -> Told:
         by, via = changed.pop("by", person), changed.pop("via", CONSOLE)
         at = changed.pop("at", None)
-        data = {"approval_id": "a1", "release_id": RELEASE, "gate": GATE, "principal": person}
+        data: Data = {
+            "approval_id": "a1",
+            "release_id": RELEASE,
+            "gate": GATE,
+            "principal": person,
+        }
         data |= {"decision": decision, "roles": [], "target_digest": MANIFEST}
         told = {k: v for k, v in (data | changed).items() if v is not None}
         self.tell("approval.decided.v1", told, by, via, at)
         return self
 
     def asked(self, by: str, gate: str = GATE) -> Told:
-        data = {"approval_id": "a1", "release_id": RELEASE, "target": gate, "kind": "qa"}
+        data: Data = {
+            "approval_id": "a1",
+            "release_id": RELEASE,
+            "target": gate,
+            "kind": "qa",
+        }
         data |= {"required": {"count": 1, "roles": ["qa"]}}
         self.tell("approval.requested.v1", data, by, CONSOLE)
         return self
@@ -180,85 +209,6 @@ class Told:
     def facts(self, gate: str = GATE) -> Facts:
         """Return what the gatekeeper would know after reading everything."""
         return fold(RELEASE, gate, self.pages())
-
-
-class MemoryLedger:
-    """`ports.Ledger` over a `Told`: enough of a ledger to decide on, with real expectations."""
-
-    def __init__(self, told: Told) -> None:
-        self.told = told
-        self.down = 0
-        """How many calls shall fail before it answers again."""
-        self.before_append: list[Any] = []
-        """Callables to run just before the next appends: what somebody else does meanwhile."""
-        self.appends: list[Mapping[str, int]] = []
-
-    async def append(
-        self,
-        ledger: str,
-        events: Sequence[Event],
-        expect: Mapping[str, int] | None = None,
-        acting_for: Principal | None = None,
-    ) -> list[Receipt]:
-        self._check()
-        if expect and self.before_append:
-            self.before_append.pop(0)()
-        self.appends.append(dict(expect or {}))
-        known = [e for e in self.told.events if e.event["id"] == events[0].id]
-        if known:
-            return [self._receipt(known[0])]
-        versions = self.told.versions
-        actual = {
-            k: versions.get(k, 0) for k, v in (expect or {}).items() if versions.get(k, 0) != v
-        }
-        if actual:
-            raise Conflict("moved", actual=actual)
-        who, via = (
-            (acting_for.id, "service:gatekeeper") if acting_for else ("service:gatekeeper", None)
-        )
-        parsed = [catalogue.parse(ijson.loads(ijson.dumps(e.as_json()))) for e in events]
-        return [self._receipt(self.told.record(event, who, via)) for event in parsed]
-
-    async def page(
-        self,
-        ledger: str,
-        after: int,
-        *,
-        limit: int = 500,
-        wait: float = 0,
-        type_: str | None = None,
-        subject: str | None = None,
-    ) -> Page:
-        self._check()
-        events = self.told.events[after : after + limit]
-        return Page(events=events, head=len(self.told.events), scanned_to=after + len(events))
-
-    async def history(
-        self, ledger: str, subject: str, *, after_version: int = 0, as_of: str | None = None
-    ) -> HistoryPage:
-        self._check()
-        return self.told.page(subject, None if as_of is None else int(as_of))
-
-    async def event(self, ledger: str, position: int) -> RecordedEvent:
-        if not 0 < position <= len(self.told.events):
-            raise NotFound
-        return self.told.events[position - 1]
-
-    def _check(self) -> None:
-        if self.down:
-            self.down -= 1
-            raise Unavailable("the ledger does not answer")
-
-    def _receipt(self, event: RecordedEvent) -> Receipt:
-        return Receipt(
-            ledger="main",
-            position=event.position,
-            versions=event.versions,
-            event_id=event.event["id"],
-            source=event.event["source"],
-            commitment=event.commitment,
-            recorded_at=event.recorded_at,
-        )
 
 
 def moment(told: Told, **later: float) -> datetime:

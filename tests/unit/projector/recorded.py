@@ -109,7 +109,8 @@ def story(log: Log, number: int = 1, service: str = "pay", at: float = 0) -> str
             merge_sha=merge, target="main", commit_shas=[], first_commit_at=None,
             source_ref="topic")  # fmt: skip
     log.add("change.pushed", at + 3, repo=repo, ref="refs/heads/main", before=sha(1), after=merge,
-            default_branch=True, commits=[{"sha": merge, "committed_at": moment(at + 3)}])  # fmt: skip
+            default_branch=True,
+            commits=[{"sha": merge, "committed_at": moment(at + 3)}])  # fmt: skip
     log.add("pipelinerun.finished", at + 4, pipeline="ci", run_id=f"{release}-ci", attempt=1,
             outcome="success", commit_sha=merge, repo=repo)  # fmt: skip
     log.add("artifact.packaged", at + 4, purl="pkg:oci/x", digest=artifact, commit_sha=merge,

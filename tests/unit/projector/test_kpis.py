@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.event import parse_time
-from services.projector import kpis
+from services.projector import kpis, leadtime
 from services.projector.views import KpiView
 from tests.unit.projector.recorded import (
     PRODUCTION,
@@ -168,6 +170,16 @@ def test_the_day_that_is_not_over_counts_as_far_as_it_has_come() -> None:
     answer = frequency(log, asked(days=2, end=MIDNIGHT + timedelta(days=1, hours=12)))
     assert answer.value == pytest.approx(2 / 1.5)
     assert len(answer.series) == 2
+
+
+def test_the_documentation_explains_each_figure_and_each_reason() -> None:
+    words = (Path(__file__).parents[3] / "docs" / "kpis.md").read_text()
+    assert re.findall(r"^## ([a-z]+(?:-[a-z]+)+)$", words, re.MULTILINE) == list(kpis.KPIS)
+    reasons = {*get_args(kpis.Apart), *get_args(leadtime.Reason)} - {""}
+    assert set(re.findall(r"^\| `(\w+)` \|", words, re.MULTILINE)) == reasons
+    for answer in (frequency(Log()), lead(Log())):
+        assert f"`{answer.definition}`" in words
+        assert all(f"`{name}`" in words for name in answer.extra)
 
 
 # change lead time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -53,7 +54,7 @@ def row(log: Log, release: str = R) -> Row:
 
 def test_the_straight_way_to_completed() -> None:
     log, states = planned(), []
-    steps = [
+    steps: list[Callable[[], object]] = [
         lambda: None,
         lambda: candidate(log),
         lambda: judged(log, "pending"),
@@ -195,6 +196,15 @@ def test_a_merge_that_is_told_late_still_joins_both_ends_of_the_change() -> None
     assert f"change:acme/pay@{sha(1)}" in row(log)["linked"]
 
 
+def test_a_deployment_that_names_only_its_commit_finds_its_release() -> None:
+    log = planned()
+    log.add("release.candidate_created", 1, release_id=R, version="1", manifest_digest=digest(1),
+            artifacts=[digest(1)], change_ids=[f"acme/pay@{sha(2)}"])  # fmt: skip
+    finished(log, "d", release_id=None, repo="acme/pay", head_sha=sha(2))
+    assert row(log)["state"] == "deployed"
+    assert "deployment:d" in row(log)["linked"]
+
+
 def test_a_rollback_does_not_give_its_release_another_ones_artifact() -> None:
     log = planned()
     candidate(log, 1)
@@ -244,8 +254,8 @@ def test_a_late_start_does_not_move_a_release_back() -> None:
 def test_each_success_keeps_what_stood_there_before() -> None:
     log = Log()
     for number in (1, 2):
-        log.add("deployment.finished", number, **deployment(f"d{number}", artifact_digest=digest(number)),
-                outcome="success")  # fmt: skip
+        parts = deployment(f"d{number}", artifact_digest=digest(number))
+        log.add("deployment.finished", number, **parts, outcome="success")
     first, second = fold(log.events)["deployment"]
     assert (first["first"], first["previous_digest"]) == (True, None)
     assert (second["first"], second["previous_digest"]) == (False, digest(1))
@@ -271,7 +281,8 @@ def test_an_incident_told_late_stays_resolved_and_a_new_one_opens() -> None:
 def test_a_lifted_freeze_keeps_the_reason_why_it_was_declared() -> None:
     log = Log()
     log.add("freeze.declared", 1, freeze_id="f", scope=[STAGING], reason="holiday",
-            window={"start": "2026-12-20T00:00:00+01:00", "end": moment(9)}, allowed_types=["hotfix"])  # fmt: skip
+            window={"start": "2026-12-20T00:00:00+01:00", "end": moment(9)},
+            allowed_types=["hotfix"])  # fmt: skip
     log.add("freeze.lifted", 2, freeze_id="f", reason="over")
     (found,) = fold(log.events)["matter"]
     assert found["open"] is False
@@ -285,7 +296,8 @@ def test_a_lifted_freeze_keeps_the_reason_why_it_was_declared() -> None:
 def test_a_push_keeps_its_order_and_its_new_end() -> None:
     log = Log()
     log.add("change.pushed", 1, repo="r", ref="refs/heads/main", before=sha(1), after=sha(4),
-            default_branch=True, commits=[{"sha": sha(n), "committed_at": moment(0)} for n in (2, 3)])  # fmt: skip
+            default_branch=True,
+            commits=[{"sha": sha(n), "committed_at": moment(0)} for n in (2, 3)])  # fmt: skip
     log.add("change.pushed", 2, repo="r", ref="refs/heads/gone", before=sha(4), after="0" * 40,
             default_branch=False, commits=[])  # fmt: skip
     found = fold(log.events)["commit"]

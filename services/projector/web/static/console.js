@@ -59,6 +59,7 @@
   let armed = false;
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
+    if (event.key === "Escape" && event.target.matches?.("input[type=search]")) event.target.blur();
     const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
     if (typing || event.ctrlKey || event.metaKey || event.altKey || off.checked) return;
     if (armed) {

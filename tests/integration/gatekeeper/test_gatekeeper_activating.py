@@ -1,0 +1,85 @@
+"""Policies of the folder become events: once, when their version rises, as soon as that can be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.gatekeeper import service
+from services.gatekeeper.activating import activate, read_folder
+from services.gatekeeper.deciding import Decider
+from services.gatekeeper.settings import GatekeeperSettings
+from services.kit.identity import Keyring
+from services.kit.settings import SettingsError, Shared
+from tests.integration.gatekeeper.people import ROOT, SETTINGS
+from tests.unit.gatekeeper.memory import MemoryLedger
+from tests.unit.gatekeeper.told import GATE, RELEASE, Told
+
+
+async def test_an_unknown_outcome_is_settled_by_sending_the_same_id_again(
+    told: Told, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decider = Decider(ledger, "main", ["standard"])
+    texts = read_folder(SETTINGS.policies)
+    kept: Callable[..., Any] = ledger.append
+    answers = []
+
+    async def lost(*args: Any) -> Any:
+        answers.append(await kept(*args))
+        ledger.down = 1 if len(answers) == 1 else 0
+        ledger._check()
+        return answers[-1]
+
+    monkeypatch.setattr(ledger, "append", lost)
+    await activate(decider, texts)
+    assert answers[0] == answers[1]
+    assert sum(e.type.endswith("policy.activated.v1") for e in told.events) == 1
+
+
+def versioned(version: int, extra: str = "") -> dict[str, str]:
+    text = (ROOT / "deploy/policies/standard.yaml").read_text()
+    return {"standard": text.replace("version: 1", f"version: {version}") + extra}
+
+
+async def test_a_policy_is_activated_once_and_only_when_its_version_rises(told: Told) -> None:
+    ledger = MemoryLedger(told)
+    decider = Decider(ledger, "main", ["standard"])
+
+    def activated() -> list[int]:
+        return [e.data["version"] for e in told.events if e.type.endswith("policy.activated.v1")]
+
+    await activate(decider, versioned(2))
+    await activate(decider, versioned(2))
+    await activate(decider, versioned(2, "# changed without a new version\n"))
+    await activate(decider, versioned(1))
+    assert activated() == [2]
+    both = [activate(decider, versioned(3)), activate(decider, versioned(3))]
+    await asyncio.gather(*both)
+    assert activated() == [2, 3]
+
+
+async def test_the_service_waits_for_the_ledger_and_is_not_ready_before(
+    told: Told, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_PAUSE_SECONDS", 0.01)
+    built = service.build(Shared(), SETTINGS, Keyring(), ledger)
+    assert await built.checks["policy"]() == "not active: standard"
+    with pytest.raises(Exception, match="not active yet"):
+        await Decider(ledger, "main", ["standard"]).dry_run(RELEASE, GATE)
+    ledger.down = 3
+    async with built.run(), asyncio.timeout(5):
+        while ledger.down or await built.checks["policy"]():  # noqa: ASYNC110 - nothing tells us
+            await asyncio.sleep(0.01)
+    assert await built.checks["ledger"]() is None
+
+
+def test_a_faulty_policy_stops_the_start_with_its_faults(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("kind: Nothing\n")
+    with pytest.raises(SettingsError, match=r"bad.yaml:1:1 kind: Input should be 'ReleasePolicy'"):
+        service.build(
+            Shared(), GatekeeperSettings(policies=tmp_path), Keyring(), MemoryLedger(Told())
+        )
