@@ -1,8 +1,9 @@
 """The demo: ninety days of three services, sent as the real senders would send them.
 
-`people` who acts · `derive` ids from the seed · `steps` what a story is made of · `story` the plan
-of releases · `work` a release's source changes · `life` one release from plan to retro ·
-`arcs` what goes otherwise · `company` what is not part of one release · `github`,
-`github_objects`, `alertmanager` webhook payloads · `native` CloudEvents for what has no sender ·
-`load` the loader over HTTP.
+Cast: `people` · `acme` the services · `work` the nouns · `derive` ids from the seed.
+Plan: `schedule` which releases, when · `branches` one change · `story` the chapters.
+Steps (`steps`): `life` one release · `plans`, `evidence`, `boards`, `reviews` its phases · `arcs`
+what goes otherwise · `deliveries` its webhooks · `company` what is not part of one release.
+Payloads: `github` and `github_…` · `alertmanager` · `native` CloudEvents for what has no sender.
+Sending: `load` the loader over HTTP · `telling` the order of steps, and the summary.
 """

@@ -13,15 +13,23 @@ from services.ledger.model import Outcome, Submission
 
 OURS_ALONE = frozenset({f"{OURS}decision.recorded.v1", f"{OURS}policy.activated.v1"})
 """Types that only a service of ours may write: others would trust them as judged by us."""
+NEEDED = {
+    **dict.fromkeys(OURS_ALONE, "act-as"),
+    # Whoever hands out roles decides who may approve.
+    f"{OURS}role.assigned.v1": "admin",
+    f"{OURS}role.revoked.v1": "admin",
+}
+"""Type → the scope that it needs besides `event:write`."""
 
 
 def submission(event: Event | Problem, who: Principal) -> Submission | Outcome:
     """Return the event with its origin, or why it is not taken from this principal."""
     if isinstance(event, Problem):
         return Outcome("invalid", problem=event)
-    if event.type in OURS_ALONE and "act-as" not in who.scopes:
-        detail = f"{event.type} is written by the services themselves (scope act-as)"
-        return Outcome("refused", problem=Forbidden(detail, scope="act-as"))
+    needed = NEEDED.get(event.type)
+    if needed is not None and needed not in who.scopes:
+        detail = f"to write {event.type} needs the scope {needed}"
+        return Outcome("refused", problem=Forbidden(detail, scope=needed))
     return Submission(event, Origin(principal=who.id, assurance=who.assurance, via=who.via))
 
 

@@ -15,13 +15,13 @@ from contracts.problem import Invalid
 from contracts.subject import is_key
 from services.kit.identity import Keyring, Principal, authenticate
 from services.ledger import answers, bindings
-from services.ledger.admission import OURS_ALONE, of_group, read_group, submission
+from services.ledger.admission import of_group, read_group, submission
 from services.ledger.appender import Appenders
 from services.ledger.model import Outcome, Submission
 from services.ledger.store import Reader, Window
 from services.ledger.wake import Wake, page_or_wait
 
-__all__ = ["OURS_ALONE", "Desk", "add_routes"]
+__all__ = ["Desk", "add_routes"]
 
 MAX_LIMIT = 1000
 MAX_WAIT = 30

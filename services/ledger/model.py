@@ -2,8 +2,7 @@
 
 Read in this order: `Item` (one event, ready to be stored), `Request` (items that stand or fall
 together), `Snapshot` (what the database said), `decide` (requests in order → `Plan`). A plan is
-stored only if the head is still the snapshot's: every append moves the head, so an equal head
-means that nothing in the snapshot has changed.
+stored only if the head has not moved: then nothing in the snapshot has changed.
 """
 
 from __future__ import annotations
@@ -237,8 +236,8 @@ class _Ahead:
 
 
 def _taken(detail: str, position: int) -> Verdict:
-    problem = IdConflict(f"{detail} at position {position}", position=position)
-    return Verdict("id_conflict", position, problem)
+    where = f"{detail} at position {position}"
+    return Verdict("id_conflict", position, IdConflict(where, position=position))
 
 
 def _twice(items: Sequence[Item]) -> Verdict | None:

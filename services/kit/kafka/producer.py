@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError
 
 from contracts.problem import Unavailable
-from services.kit.kafka.record import ANSWER_SECONDS, REQUEST_MS, STOP_SECONDS
+from services.kit.kafka.record import ANSWER_SECONDS, REQUEST_MS, ends_well
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,9 +67,9 @@ class KafkaProducer:
         producer, self._live = self._live, None
         if producer is None:
             return
-        try:
-            await asyncio.wait_for(producer.stop(), STOP_SECONDS)
-        except (TimeoutError, KafkaError):  # it flushes first, and a dead broker takes nothing
+        if not await ends_well(
+            producer.stop()
+        ):  # it flushes first, and a dead broker takes nothing
             await _abandon(producer)
 
     async def _send(self, records: Sequence[Record], sent: list[asyncio.Future[Any]]) -> None:
@@ -105,10 +104,9 @@ class KafkaProducer:
 
 async def _abandon(producer: AIOKafkaProducer) -> None:
     """End what `stop` could not: else its tasks would wait for a broker that hangs, for ever."""
-    producer._message_accumulator.fail_all(KafkaConnectionError("abandoned"))  # noqa: SLF001 - no public way
-    for good_bye in (producer.client.close(), producer._sender.close()):  # noqa: SLF001
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(good_bye, 1)
+    for good_bye in (producer.client.close(), producer._sender.close()):  # noqa: SLF001 - no public way
+        await ends_well(good_bye, 1)
+    producer._message_accumulator.fail_all(KafkaConnectionError("abandoned"))  # noqa: SLF001
 
 
 def _outcome(future: asyncio.Future[Any]) -> BaseException | None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from services.kit.kafka.record import (
     ANSWER_SECONDS,
     REQUEST_MS,
-    STOP_SECONDS,
     Record,
     answering,
+    ends_well,
 )
 
 if TYPE_CHECKING:
@@ -112,18 +110,16 @@ def _record(raw: ConsumerRecord) -> Record:
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
     """Leave the group and disconnect; from a broker that does not answer, disconnect."""
-    try:
-        await asyncio.wait_for(consumer.stop(), STOP_SECONDS)
-    except (TimeoutError, KafkaError):
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(STOP_SECONDS):
-                await _cut(consumer)
+    if not await ends_well(consumer.stop()):
+        await ends_well(_cut(consumer))
 
 
 async def _cut(consumer: AIOKafkaConsumer) -> None:
     """End what `stop` could not: its tasks would go on for ever."""
     if consumer._fetcher is not None:  # noqa: SLF001 - there is no public way
-        await consumer._fetcher.close()  # noqa: SLF001
-    await consumer._client.close()  # noqa: SLF001
+        await ends_well(consumer._fetcher.close(), 1)  # noqa: SLF001
+    await ends_well(consumer._client.close(), 1)  # noqa: SLF001
     if consumer._group_id is not None and consumer._coordinator is not None:  # noqa: SLF001
-        await consumer._coordinator._stop_heartbeat_task()  # noqa: SLF001
+        coordinator = consumer._coordinator  # noqa: SLF001
+        await ends_well(coordinator._stop_heartbeat_task(), 1)  # noqa: SLF001
+        await ends_well(coordinator._stop_commit_offsets_refresh_task(), 1)  # noqa: SLF001

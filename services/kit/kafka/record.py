@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError
 
 from contracts.problem import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
 EVENTS_PARTITION = 0
 """One partition of the events topic holds every ledger for now; none may spread over two."""
@@ -56,3 +56,20 @@ async def answering(bootstrap: str, seconds: float = ANSWER_SECONDS) -> AsyncIte
     except (KafkaError, TimeoutError) as error:
         detail = f"Kafka at {bootstrap} does not answer: {str(error) or type(error).__name__}"
         raise Unavailable(detail) from error
+
+
+async def ends_well(work: Coroutine[Any, Any, Any], seconds: float = STOP_SECONDS) -> bool:
+    """Run `work` in a task of its own, cancel it after `seconds`, and say whether it succeeded.
+
+    For good-byes: whatever aiokafka raises on its way out, a `CancelledError` of its own tasks
+    among it, must not look like a cancellation of ours.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=1)
+    finally:
+        task.cancel()
+    return task.done() and not task.cancelled() and task.exception() is None

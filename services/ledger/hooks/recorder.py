@@ -11,7 +11,7 @@ from contracts.event import OURS, Event, Origin, format_time
 from contracts.ijson import Json
 from contracts.problem import Forbidden, NotFound, Problem
 from services.kit import logs
-from services.ledger.api import OURS_ALONE
+from services.ledger.admission import NEEDED
 from services.ledger.appender import Appenders, Outcome, Submission
 from services.ledger.body import Recorded
 from services.ledger.hooks import adapter
@@ -93,8 +93,8 @@ class Recorder:
 def _event(fact: Fact) -> Event:
     """Read what an adapter made as strictly as what anybody sends."""
     event = catalogue.parse(ijson.check(fact.event))
-    if event.type in OURS_ALONE:
-        raise Forbidden("only the services themselves write this type")
+    if event.type in NEEDED:
+        raise Forbidden(f"to write this type needs the scope {NEEDED[event.type]}")
     return event
 
 

@@ -42,7 +42,10 @@ class Directory:
     def name(self, principal: str) -> str:
         """Return a person's name; of others the principal without its issuer."""
         person = self._by_id.get(principal)
-        return person.name if person else principal.rpartition(":")[2] or principal
+        if person:
+            return person.name
+        issuer, _, rest = principal.rpartition(":")
+        return f"{issuer} {rest}".strip() if rest.isdecimal() else rest or principal
 
     def first_names(self, principals: Iterable[str]) -> str:
         """Join people for a sentence: `Grace, Ken or Linus`."""

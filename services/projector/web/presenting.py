@@ -167,7 +167,7 @@ def by_day(entries: Iterable[TimelineEntry]) -> list[tuple[str, list[TimelineEnt
 
 
 def calm(text: str, directory: Directory) -> Markup:
-    """Make a sentence of machines readable: names for people, short digests, times without noise."""
+    """Make what machines wrote readable: names of people, short digests, times without noise."""
 
     def shorter(found: re.Match[str]) -> str:
         whole = found[0]
@@ -176,8 +176,8 @@ def calm(text: str, directory: Directory) -> Markup:
         if found["time"]:
             return at_day(whole)
         person = directory.find(whole)
-        name = person.name if person else whole
-        return Markup('<span title="{}">{}</span>').format(whole, name)
+        shown = Markup('<span title="{}">{}</span>')
+        return shown.format(whole, person.name) if person else whole
 
     return Markup(_NOISE.sub(shorter, str(escape(text))))  # noqa: S704 - escaped before
 

@@ -45,7 +45,7 @@ RULE = {
 DEPLOYMENT = {
     "queued": Word("dashed", "mute", "Queued"),
     "started": Word("run", "info", "Deploying"),
-    "success": Word("pass", "good", "Running"),
+    "success": Word("pass", "good", "Succeeded"),
     "failure": Word("fail", "bad", "Failed"),
     "cancelled": Word("slash", "mute", "Cancelled"),
     "superseded": Word("done", "mute", "Superseded"),

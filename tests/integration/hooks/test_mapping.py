@@ -114,7 +114,7 @@ async def test_only_a_service_of_ours_writes_a_decision(desk: Desk) -> None:
     await desk.http.post("/v1/hooks/cloudevents", json=event, headers=headers)
     await desk.map_all()
     (item,) = await desk.quarantine()
-    assert "only the services themselves" in item["reason"]
+    assert "needs the scope act-as" in item["reason"]
     assert await desk.types() == ["ingest.quarantined.v1"]
 
 

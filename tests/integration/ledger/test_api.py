@@ -232,6 +232,17 @@ async def test_our_own_verdicts_are_written_by_our_services_alone(
     assert (await http.post(f"{MAIN}/events", json=activated)).status_code == 201
 
 
+async def test_who_may_append_may_not_therefore_hand_out_roles(http: httpx2.AsyncClient) -> None:
+    role = {"scope": "*", "role": "cab", "principal": "idp:me"}
+    assigned = event(1, type="org.releaseledger.role.assigned.v1", subject="role:cab", data=role)
+    answer = await http.post(
+        f"{MAIN}/events", json=assigned, headers={"authorization": "Bearer writer"}
+    )
+    assert answer.status_code == 403
+    assert answer.json()["scope"] == "admin"
+    assert (await http.post(f"{MAIN}/events", json=assigned)).status_code == 201
+
+
 async def test_the_person_behind_a_service_is_recorded(http: httpx2.AsyncClient) -> None:
     headers = {HEADER_ACTS_FOR: "idp:ada", HEADER_ASSURANCE: "A3"}
     await http.post(f"{MAIN}/events", json=event(1), headers=headers)

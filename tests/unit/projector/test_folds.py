@@ -97,7 +97,7 @@ def test_stopping_anywhere_and_going_on_gives_the_same_rows(log: Log, data: st.D
     assert fold(log.events, [cut, len(log.events)]) == fold(log.events)
 
 
-SCALARS = st.sampled_from([None, True, -1, 5, 0.5, "", "x", "2026-13-01T00:00:00Z"])
+SCALARS = st.sampled_from([None, True, -1, 5, 0.5, "", "x", "y", "2026-13-01T00:00:00Z"])
 JUNK = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner),
