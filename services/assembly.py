@@ -124,7 +124,12 @@ def all_in_one(settings: Settings) -> FastAPI:
     for name in ("ledger", "gatekeeper", "projector"):
         built[name] = _build(name, settings, ring, calls)
     root = new_app("all-in-one", "The three services in one process.")
-    add_health(root, {f"{s.name} {n}": c for s in built.values() for n, c in s.checks.items()})
+    services = built.values()
+    add_health(
+        root,
+        {f"{s.name} {name}": check for s in services for name, check in s.checks.items()},
+        {f"{s.name} {name}": check for s in services for name, check in s.soft_checks.items()},
+    )
     mounts = {f"/{name}": service.app for name, service in built.items()}
     console = {"": built["projector"].app}
     return compose([_closing(calls, root), *built.values()], root, mounts | console)

@@ -40,6 +40,9 @@ class Service:
     run: Callable[[], AbstractAsyncContextManager[None]]
     """Open the resources, start the tasks; close both on exit."""
     checks: dict[str, Check] = field(default_factory=dict)
+    """What it cannot serve without."""
+    soft_checks: dict[str, Check] = field(default_factory=dict)
+    """What it serves without, only less well: told by /readyz, which stays 200."""
 
 
 def new_app(name: str, summary: str) -> FastAPI:
@@ -58,18 +61,24 @@ def new_app(name: str, summary: str) -> FastAPI:
     return app
 
 
-def add_health(app: FastAPI, checks: dict[str, Check]) -> None:
-    """Add /livez (no dependencies), /readyz (all checks) and /metrics."""
+def add_health(
+    app: FastAPI, checks: dict[str, Check], soft: dict[str, Check] | None = None
+) -> None:
+    """Add /livez (no dependencies), /readyz (503 when a check fails) and /metrics."""
 
     async def livez() -> Response:
         """Say that the process answers."""
         return JSONResponse({"status": "alive"})
 
     async def readyz() -> Response:
-        """Say whether the service can do its work, and what is missing when not."""
-        missing = await _missing(checks)
+        """Say whether the service can do its work, what is missing, and what works less well."""
+        missing, degraded = await asyncio.gather(_missing(checks), _missing(soft or {}))
         return JSONResponse(
-            {"status": "ready" if not missing else "not ready", "missing": missing},
+            {
+                "status": "not ready" if missing else "degraded" if degraded else "ready",
+                "missing": missing,
+                "degraded": degraded,
+            },
             status_code=503 if missing else 200,
         )
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from contracts.decision import Decision
-from contracts.event import parse_time
+from contracts.event import format_time, parse_time
 from services.projector import views
 from services.projector.readmodels.rows import Row
 
 _TIERS = ("development", "testing", "staging", "production", "other")
 _ALLOWED = frozenset({"allow", "allow-by-break-glass"})
+
+
+def plain(row: Mapping[str, Any]) -> Row:
+    """Make times text: views and templates speak RFC 3339."""
+    return {
+        name: format_time(value) if isinstance(value, datetime) else value
+        for name, value in row.items()
+    }
 
 
 def freshness(ledger: str, row: Row | None, parked: int, now: datetime) -> views.Freshness:

@@ -171,7 +171,9 @@ def _merge(change: Row, part: list[Row], begins: _Begins) -> Change:
     began = change["first_commit_at"] or min([*begins.of(change), *brought], default=None)
     end = part[-1]
     place = (end["position"], end["ordinal"])
-    return Change(f"{change['repo']}#{change['change_id']}", place, began, change["merged_at"])
+    number = change["change_id"]
+    label = number if change["repo"] in number else f"{change['repo']}#{number}"
+    return Change(label, place, began, change["merged_at"])
 
 
 def _direct(part: list[Row]) -> Change:

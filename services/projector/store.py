@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.event import format_time
 from contracts.problem import NotFound
 from services.kit import clock
 from services.kit.database import AsyncEngine
@@ -143,7 +142,7 @@ class _Ask:
         return select(*columns).where(self.mine(table), *where)
 
     async def rows(self, query: Select[Any]) -> list[Row]:
-        return [_plain(row) for row in (await self._connection.execute(query)).mappings()]
+        return [answers.plain(row) for row in (await self._connection.execute(query)).mappings()]
 
     async def number(self, query: Select[Any]) -> int:
         return int((await self._connection.execute(query)).scalar_one())
@@ -208,7 +207,11 @@ class _Ask:
             .limit(TIMELINE),
             "deployment": self.all(
                 tables.deployment,
-                or_(deployment.release_id == name, deployment.deployment_id.in_(own)),
+                or_(
+                    deployment.release_id == name,
+                    deployment.deployment_id.in_(own),
+                    deployment.remediates.in_(own),
+                ),
             ).order_by(deployment.position.desc()),
             "change": self._changes(linked),
             "matter": self.all(
@@ -247,11 +250,3 @@ class _Ask:
         return kpis.History(
             deployments, onboarded, await self.rows(pushed), await self.rows(merged)
         )
-
-
-def _plain(row: Any) -> Row:
-    """Make times text: views and templates speak RFC 3339."""
-    return {
-        name: format_time(value) if isinstance(value, datetime) else value
-        for name, value in row.items()
-    }

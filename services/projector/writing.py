@@ -45,6 +45,11 @@ UPDATE projector.cursor
    SET head = greatest(:head, position), updated_at = clock_timestamp(),
        behind_since = CASE WHEN :head > position THEN CAST(:behind_since AS timestamptz) END
  WHERE projection = :projection AND ledger = :ledger AND fencing = :fencing
+RETURNING position
+""")
+_RESET = text("""
+UPDATE projector.cursor SET position = 0, fencing = fencing + 1
+ WHERE projection = :projection AND ledger = :ledger
 """)
 _PARK = text("""
 INSERT INTO projector.parked (ledger, position, type, error, parked_at)
@@ -155,11 +160,23 @@ class Projection:
         claim.position = folded.position
 
     async def seen(self, claim: Claim, head: int, behind_since: str | None) -> None:
-        """Note how far the ledger is, and since when we are behind."""
+        """Note how far the ledger is and since when we are behind; `Superseded` if fenced."""
         moment = None if behind_since is None else datetime.fromisoformat(behind_since)
         noted = {"fencing": claim.fencing, "head": head, "behind_since": moment}
         async with self._engine.begin() as connection:
-            await connection.execute(_SEEN, self._me | noted)
+            found = await connection.execute(_SEEN, self._me | noted)
+            if found.one_or_none() is None:
+                raise Superseded(self.ledger)
+
+    async def forget(self) -> None:
+        """Empty the read models and set the cursor back, so that they are built again.
+
+        Whoever follows is fenced off, claims anew and starts at position 1.
+        """
+        async with self._engine.begin() as connection:
+            await connection.execute(_RESET, self._me)
+            for table in (*tables.READ_MODELS.values(), tables.parked):
+                await connection.execute(table.delete().where(table.c.ledger == self.ledger))
 
     def _move(self, claim: Claim, folded: Folded) -> dict[str, object]:
         return self._me | {

@@ -57,6 +57,8 @@ def test_what_the_gatekeeper_refuses_is_shown_and_no_word_is_lost(site: str, pag
     assert "What you saw has changed" in page.locator("#result").inner_text()
     assert page.locator("textarea").input_value() == "It moved?\nSecond line <b>& more</b>"
     check(page)
+    page.goto(page.url.partition("#")[0])
+    assert page.url == site + RELEASE, "the address of a refused form leads to its release"
 
 
 def test_only_those_who_could_act_see_the_form(site: str, plain: Page) -> None:

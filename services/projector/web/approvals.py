@@ -60,8 +60,9 @@ class Approvals:
         self._pages = pages
 
     def add_to(self, router: APIRouter) -> None:
-        """Add the route."""
+        """Add the route, and the way back for whoever reloads what it answered."""
         router.post("/releases/{release_id:path}/approvals")(self.decide)
+        router.get("/releases/{release_id:path}/approvals")(self.back)
 
     async def decide(self, request: Request, release_id: str) -> Response:
         """Record a person's decision and lead to the page that shows what came of it.
@@ -82,6 +83,11 @@ class Approvals:
         base = request.scope.get("root_path", "")
         target = f"{base}/releases/{segment(release_id)}?after={int(answer['position'])}#gates"
         return RedirectResponse(target, 303)
+
+    async def back(self, request: Request, release_id: str) -> Response:
+        """Lead from the form's address to the release: a refused form leaves it in the browser."""
+        base = request.scope.get("root_path", "")
+        return RedirectResponse(f"{base}/releases/{segment(release_id)}", 303)
 
     def _person(self, request: Request) -> Person:
         viewer = self._console.viewer(request)

@@ -47,8 +47,8 @@ def add_console(
         dependencies=[Depends(guard)], default_response_class=Response, include_in_schema=False
     )
     pages = Pages(console)
+    Approvals(console, pages).add_to(router)  # before the pages: ids of releases may hold slashes
     pages.add_to(router)
-    Approvals(console, pages).add_to(router)
     Preferences(console).add_to(router)
     app.include_router(router)
     faults.install(app, console)

@@ -48,8 +48,7 @@ async def running(it: Runner) -> AsyncIterator[asyncio.Task[None]]:
         yield task
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task])
 
 
 async def project(engine: AsyncEngine, log: Log, size: int = 500, ledger: str = "main") -> Store:

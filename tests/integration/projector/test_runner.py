@@ -41,9 +41,8 @@ async def test_a_rebuild_gives_the_same_rows(engine: AsyncEngine) -> None:
     log = world()
     await project(engine, log)
     live = await everything(engine)
-    async with engine.begin() as connection:
-        for table in [*tables.READ_MODELS.values(), tables.cursor]:
-            await connection.execute(table.delete())
+    await Projection(engine, "main").forget()
+    assert "pay-2" not in await everything(engine)
     await project(engine, log)
     assert await everything(engine) == live
     assert "pay-2" in live
@@ -120,6 +119,30 @@ async def test_an_older_claim_cannot_write(engine: AsyncEngine) -> None:
     with pytest.raises(Superseded):
         await runner(engine, Memory(log)).apply(Claim(0, new.fencing), log.events[:2])
     assert (await Store(engine).freshness()).position == 2
+
+
+async def test_a_rebuild_fences_off_who_follows(engine: AsyncEngine) -> None:
+    log = world()
+    async with Projection(engine, "main").claim() as claim:
+        await runner(engine, Memory(log)).apply(claim, log.events[:2])
+        await Projection(engine, "main").forget()
+        with pytest.raises(Superseded):
+            await runner(engine, Memory(log)).apply(claim, log.events[2:4])
+
+
+async def test_who_is_fenced_off_notices_also_when_nothing_comes_in(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.projector.runner.WATCH_SECONDS", 0.05)
+    log, store = world(), Store(engine)
+    async with running(runner(engine, Memory(log))) as task:
+        assert await store.wait_for(len(log.events), 10)
+        await Projection(engine, "main").forget()
+        await asyncio.wait([task], timeout=5)
+        assert task.done()
+        caught = task.exception()
+        assert isinstance(caught, ExceptionGroup)
+        assert caught.subgroup(Superseded)
 
 
 async def test_a_second_process_waits_until_the_first_one_ends(engine: AsyncEngine) -> None:

@@ -82,5 +82,10 @@ async def test_readiness_says_what_is_missing_and_liveness_does_not_care(app: Fa
     ready = await ask(app, "GET", "/readyz")
     assert ready.status_code == 503
     assert ready.json()["missing"] == {"never": "is not there"}
+    soft = new_app("soft", "A probe.")
+    add_health(soft, {}, {"kafka": _never})
+    degraded = await ask(soft, "GET", "/readyz")
+    assert (degraded.status_code, degraded.json()["status"]) == (200, "degraded")
+    assert degraded.json()["degraded"] == {"kafka": "is not there"}
     assert (await ask(app, "GET", "/livez")).status_code == 200
     assert "rlg_http_request_seconds" in (await ask(app, "GET", "/metrics")).text

@@ -151,6 +151,8 @@ def test_every_type_of_the_catalogue_has_words() -> None:
         ("deployment.finished", deployment("d", outcome="success", kind="rollback"),
          "Rolled back in production", "wait"),
         ("deployment.started", deployment("d"), "Deployment to production started", "neutral"),
+        ("deployment.finished", deployment("d", outcome="success", kind="hotfix"),
+         "Hotfix deployed to production", "good"),
         ("decision.recorded", {"decision": decision("r", "deny")},
          "Gate production refused", "bad"),
         ("artifact.scanned", {"counts": {"critical": 1, "high": 2, "low": 9}},
@@ -165,6 +167,21 @@ def test_events_are_told_in_sentences(kind: str, data: Any, title: str, tone: st
         assurance="A2", commitment="", event={"type": f"{OURS}{kind}.v1", "data": data},
     )  # fmt: skip
     assert describe(Fact(event))[:2] == (tone, title)
+
+
+def test_details_are_short_and_readable() -> None:
+    log = Log()
+    log.add("artifact.packaged", 1, purl=f"pkg:oci/pay@{digest(7)}", digest=digest(7),
+            commit_sha=sha(7), repo="acme/pay")  # fmt: skip
+    log.add("release.scheduled", 1, release_id="r", environments=["production"],
+            window={"start": moment(0), "end": moment(2)})  # fmt: skip
+    log.add("deployment.finished", 1, **deployment("d", kind="hotfix", remediates="c"),
+            outcome="success", release_id="r", head_sha=sha(7))  # fmt: skip
+    assert [entry["detail"] for entry in fold(log.events)["entry"]] == [
+        "pkg:oci/pay@sha256:000000000000 · from 000000000000",
+        "2026-03-02 09:00 to 11:00 UTC",
+        "pay · r · 000000000000 · repairs c",
+    ]
 
 
 def test_a_link_that_leads_elsewhere_than_the_web_is_dropped() -> None:

@@ -51,12 +51,12 @@ def _tests(fact: Fact) -> Words:
 
 def _artifact(fact: Fact) -> Words:
     verb = fact.name.partition(".")[2]
-    what = fact.text("purl") or short(fact.text("digest"))
+    what = short(fact.text("purl") or fact.text("digest"))
     if verb == "scanned":
         return _scanned(fact)
     details = {
         "packaged": f"from {short(fact.text('commit_sha'))}",
-        "signed": f"key {say(fact, 'key_id')}",
+        "signed": f"key {short(fact.text('key_id'))}",
     }
     detail = details.get(verb, fact.text("repository"))
     return "good" if verb == "signed" else "neutral", f"Artifact {verb}", join(what, detail)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from services.projector.readmodels.fact import Fact
+import re
+
+from services.projector.readmodels.fact import Fact, canonical
 
 Words = tuple[str, str, str]
 """Tone, title and detail."""
@@ -13,6 +15,7 @@ TONES = {
     "pending": "wait", "warn": "wait", "requested": "wait", "inconclusive": "wait",
 }  # fmt: skip
 """Outcome → tone."""
+_LONG = re.compile(r"([0-9a-f]{12})[0-9a-f]{28,}")
 _ENDS = {
     "success": "passed", "failure": "failed", "error": "broke", "cancelled": "was cancelled",
     "skipped": "was skipped", "partial": "succeeded in part", "superseded": "was superseded",
@@ -27,10 +30,13 @@ def say(fact: Fact, name: str, otherwise: str = "unknown") -> str:
 
 def short(reference: str | None) -> str:
     """Shorten commits and digests to what people read out."""
-    if not reference:
-        return "unknown"
-    kind, _, value = reference.rpartition(":")
-    return f"{kind}:{value[:12]}" if kind else value[:12]
+    return _LONG.sub(r"\1", reference) if reference else "unknown"
+
+
+def minute(moment: object) -> str:
+    """Return a time to the minute, in UTC."""
+    found = canonical(moment)
+    return found[:16].replace("T", " ") if found else "an unknown time"
 
 
 def join(*parts: str | None) -> str:

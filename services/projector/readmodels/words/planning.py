@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from services.projector.readmodels.fact import Fact, text
-from services.projector.readmodels.words.phrases import Words, count, ended, join, say, short
+from services.projector.readmodels.fact import Fact
+from services.projector.readmodels.words.phrases import (
+    Words,
+    count,
+    ended,
+    join,
+    minute,
+    say,
+    short,
+)
 
 
 def _planned(fact: Fact) -> Words:
@@ -15,7 +23,7 @@ def _planned(fact: Fact) -> Words:
 
 
 def _scope(fact: Fact) -> Words:
-    added, removed = fact.texts("added"), fact.texts("removed")
+    added, removed = (list(map(short, fact.texts(name))) for name in ("added", "removed"))
     came = f"in: {', '.join(added)}" if added else None
     went = f"out: {', '.join(removed)}" if removed else None
     return "neutral", "Scope changed", join(came, went, fact.text("reason"))
@@ -23,10 +31,9 @@ def _scope(fact: Fact) -> Words:
 
 def _scheduled(fact: Fact) -> Words:
     window = fact.table("window")
-    span = (
-        f"{text(window.get('start'))} to {text(window.get('end'))} {text(window.get('tz')) or ''}"
-    )
-    return "neutral", f"Scheduled for {', '.join(fact.texts('environments'))}", span.strip()
+    start, end = (minute(window.get(name)) for name in ("start", "end"))
+    span = f"{start} to {end.removeprefix(start[:11])} UTC"
+    return "neutral", f"Scheduled for {', '.join(fact.texts('environments'))}", span
 
 
 def _risk(fact: Fact) -> Words:
@@ -69,8 +76,9 @@ def _role(fact: Fact) -> Words:
 
 
 def _retro(fact: Fact) -> Words:
-    people = count(len(fact.texts("attendees")), "person") if fact.texts("attendees") else ""
-    return "neutral", "Retrospective held", join(people, fact.text("summary"))
+    people = len(fact.texts("attendees"))
+    present = f"{people} people" if people > 1 else None
+    return "neutral", "Retrospective held", join(present, fact.text("summary"))
 
 
 def _action(fact: Fact) -> Words:

@@ -70,7 +70,7 @@ def _decision(fact: Fact) -> Words:
     decision = fact.table("decision")
     verdict = text(decision.get("decision")) or "unknown"
     gate, environment = text(decision.get("gate")), text(decision.get("environment"))
-    place = f" for {environment}" if environment and environment != gate else ""
+    place = f" for {environment}" if environment and environment not in (gate or "") else ""
     title = f"Gate {gate}{place} {_VERDICTS.get(verdict, verdict)}"
     return TONES.get(verdict, "neutral"), title, text(decision.get("summary")) or ""
 

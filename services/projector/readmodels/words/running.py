@@ -7,25 +7,31 @@ from collections.abc import Callable
 from services.projector.readmodels.fact import Fact
 from services.projector.readmodels.words.phrases import Words, ended, join, say, short
 
+_WHAT = {"rollback": "Rollback", "hotfix": "Hotfix deployment"}
+
 
 def _deployment(fact: Fact) -> Words:
     place = fact.environment[0] or "an unknown environment"
-    back = fact.text("kind") == "rollback"
-    detail = join(fact.text("service"), fact.text("description") or _content(fact))
+    repairs = fact.text("remediates")
+    detail = join(
+        fact.text("service"), fact.text("release_id"), fact.text("description") or _content(fact),
+        repairs and f"repairs {repairs}",
+    )  # fmt: skip
     if fact.name == "deployment.finished":
         return _deployed(fact, place, detail)
-    what = "Rollback" if back else "Deployment"
+    what = _WHAT.get(say(fact, "kind"), "Deployment")
     verb = "queued" if fact.name == "deployment.queued" else "started"
     return "neutral", f"{what} to {place} {verb}", detail
 
 
 def _deployed(fact: Fact, place: str, detail: str) -> Words:
-    back = fact.text("kind") == "rollback"
+    kind = say(fact, "kind")
     if fact.text("outcome") == "success":
-        return ("wait", f"Rolled back in {place}", detail) if back else (
-            "good", f"Deployed to {place}", detail)  # fmt: skip
+        if kind == "rollback":
+            return "wait", f"Rolled back in {place}", detail
+        return "good", f"{'Hotfix deployed' if kind == 'hotfix' else 'Deployed'} to {place}", detail
     tone, end = ended(fact)
-    return tone, f"{'Rollback' if back else 'Deployment'} to {place} {end}", detail
+    return tone, f"{_WHAT.get(kind, 'Deployment')} to {place} {end}", detail
 
 
 def _content(fact: Fact) -> str | None:
