@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 
 import uvloop
@@ -24,6 +25,7 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.seconds <= 0 or asked.rounds < 1:
         parser.error("seconds and rounds are positive")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is put away
     chance = random.Random(asked.seed)
     for name in [asked.name] if asked.name else BENCHES:
         print(f"{name}: {asked.rounds} rounds, {asked.seconds:g} s a cell", flush=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from typing import Any
 import httpx2
 
 from contracts.event import OURS
+from deploy.embedded import guard
 from services.kit import clock
 from services.kit.settings import PREFIXES, environment
 from services.ledger.hooks.connections import DEMO_SECRET
@@ -26,7 +25,7 @@ from services.ledger.hooks.signature import sign_github
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 120
-STOP_SECONDS = 30
+STOP_PLAN = (("SIGINT", 30.0),)
 _OK, _CREATED, _ACCEPTED = 200, 201, 202
 _KEY = {"authorization": "Bearer demo-key"}
 _SERVERS = ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")
@@ -101,7 +100,7 @@ async def product(folder: Path, database_url: str, kafka: str) -> AsyncIterator[
     told = {"RLG_DEV": "1", "RLG_DEMO": "0", "RLG_DATA": str(folder), "RLG_PORT": str(port),
             "DATABASE_URL": database_url, "KAFKA_BOOTSTRAP_SERVERS": kafka}  # fmt: skip
     url, log = f"http://127.0.0.1:{port}", folder / "product.log"
-    process = await asyncio.to_thread(_start, kept | told, log)
+    process = await asyncio.to_thread(_start, kept | told, folder, log)
     try:
         async with httpx2.AsyncClient(base_url=url, headers=_KEY, timeout=30) as http:
             made = Product(http)
@@ -111,11 +110,19 @@ async def product(folder: Path, database_url: str, kafka: str) -> AsyncIterator[
         await asyncio.to_thread(_stop, process)
 
 
-def _start(env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "services", "all"]
+def _start(env: Mapping[str, str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start it under the guard of the embedded servers: it ends when we do, in whatever way."""
+    script = [sys.executable, "-I", "-S", guard.__file__, str(folder / "product.json")]
+    command = [json.dumps(STOP_PLAN), sys.executable, "-m", "services", "all"]
     with log.open("wb") as out:
         return subprocess.Popen(  # noqa: S603 - our own command line
-            command, env=env, cwd=ROOT, stdout=out, stderr=out, start_new_session=True
+            [*script, *command],
+            env=env,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
 
 
@@ -132,13 +139,10 @@ def _told(fate: str, log: Path) -> str:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End it as Ctrl-C does, and for certain."""
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    """Let go of the guard, which ends the product as Ctrl-C does, and for certain."""
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait()
 
 
 def _free_port() -> int:

@@ -52,4 +52,6 @@ def get(name: str) -> structlog.stdlib.BoundLogger:
 def _renderer(style: str) -> list[structlog.typing.Processor]:
     if style == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # Plain tracebacks: the pretty ones print local variables, and so payloads.
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]

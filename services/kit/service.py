@@ -21,6 +21,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import JSONResponse, Response
 
 from services.kit import clock, logs, metrics, problems
+from services.kit.apidocs import add_docs
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -52,9 +53,12 @@ def new_app(name: str, summary: str) -> FastAPI:
         summary=summary,
         version="1",
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
         license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
     )
     problems.install(app)
+    add_docs(app)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
     app.add_middleware(problems.TooLargeAsProblem)
     app.add_middleware(Observe, service=name)

@@ -12,11 +12,11 @@ from contracts.event import parse_time
 from contracts.problem import Invalid, Unavailable
 from services.kit import clock
 from services.kit.identity import Keyring, authenticate
+from services.projector.measures import KpiView
 from services.projector.store import Store
 from services.projector.views import (
     Cell,
     Freshness,
-    KpiView,
     ReleaseFilter,
     ReleasePage,
     ReleaseView,

@@ -15,8 +15,8 @@ from typing import Literal
 
 from contracts.event import format_time, parse_time
 from services.projector import leadtime
+from services.projector.measures import KpiView, Observation, Point
 from services.projector.readmodels.rows import Row
-from services.projector.views import KpiView, Observation, Point
 
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)

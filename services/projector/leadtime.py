@@ -14,8 +14,8 @@ from itertools import groupby
 from typing import Literal
 
 from contracts.event import parse_time
+from services.projector.measures import Observation
 from services.projector.readmodels.rows import Row
-from services.projector.views import Observation
 
 Reason = Literal["", "no_commit_link", "baseline", "no_commit_times", "clock_anomaly"]
 """Why something is left out; docs/kpis.md explains each."""

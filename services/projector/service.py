@@ -56,7 +56,10 @@ def build(
     api.add_routes(app, store, keyring)
     checks = {"database": database.reachable(engine), "projection": runner.stalled}
     service.add_health(app, checks)
-    add_console(app, store, neighbours.gatekeeper, neighbours.ledger, shared, people)
+    add_console(
+        app, store, neighbours.gatekeeper, neighbours.ledger, shared, people,
+        None if shared.dev else keyring,
+    )  # fmt: skip
 
     @contextlib.asynccontextmanager
     async def run() -> AsyncIterator[None]:

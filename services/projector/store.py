@@ -17,15 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from contracts.problem import NotFound
 from services.kit import clock
 from services.kit.database import AsyncEngine
-from services.projector import answers, kpis, tables, views
+from services.projector import answers, kpis, measures, tables, views
 from services.projector.readmodels.releases import OPEN
 from services.projector.readmodels.rows import Row
 from services.projector.writing import NAME
 
 TIMELINE = 1000
 """Most entries of a release that one answer holds, the newest."""
-_CARDS = 200
-_POLL_SECONDS = 0.05
+_CARDS, _POLL_SECONDS = 200, 0.05
 _MOVING = ("building", "waiting", "approved", "deploying")
 _OUTCOMES = ("deployed", "failed", "rolled_back", "completed", "cancelled", "rejected")
 _R = tables.release.c
@@ -88,14 +87,13 @@ class Store:
     async def release(self, release_id: str) -> views.ReleaseView:
         """Return everything about one release, or raise `NotFound`."""
         async with self._snapshot() as ask:
-            found = await ask.rows(ask.all(tables.release, _R.release_id == release_id))
-            if not found:
-                raise NotFound(f"there is no release {release_id!r}", release=release_id)
-            return answers.release(found[0], await ask.parts(found[0]))
+            for row in await ask.rows(ask.all(tables.release, _R.release_id == release_id)):
+                return answers.release(row, await ask.parts(row))
+        raise NotFound(f"there is no release {release_id!r}", release=release_id)
 
     async def kpi(
         self, name: str, *, days: int = 90, service: str | None = None, end: datetime
-    ) -> views.KpiView:
+    ) -> measures.KpiView:
         """Return `deployment-frequency` or `change-lead-time`, or raise `NotFound`."""
         if name not in kpis.KPIS:
             raise NotFound(f"there is no KPI {name!r}; there are {', '.join(kpis.KPIS)}")
@@ -199,7 +197,7 @@ class _Ask:
         gate, entry, deployment = tables.gate.c, tables.entry.c, tables.deployment.c
         name, linked = release["release_id"], release["linked"]
         own = [key.partition(":")[2] for key in linked if key.startswith("deployment:")]
-        pairs = [tuple(key.split(":", 1)) for key in linked]
+        c, pairs = tables.matter.c, [tuple(key.split(":", 1)) for key in linked]
         queries = {
             "gate": self.all(tables.gate, gate.release_id == name).order_by(gate.position),
             "entry": self.all(tables.entry, entry.subjects.overlap([f"release:{name}", *linked]))
@@ -214,9 +212,9 @@ class _Ask:
                 ),
             ).order_by(deployment.position.desc()),
             "change": self._changes(linked),
-            "matter": self.all(
-                tables.matter, tuple_(tables.matter.c.kind, tables.matter.c.key).in_(pairs)
-            ).order_by(tables.matter.c.position),
+            "matter": self.all(tables.matter, tuple_(c.kind, c.key).in_(pairs)).order_by(
+                c.position
+            ),
         }
         return {part: await self.rows(query) for part, query in queries.items()}
 
@@ -238,8 +236,8 @@ class _Ask:
             tables.deployment, d.tier == "production", d.state == "success",
             d.finished_at < asked.end, chosen,
         ).order_by(d.position)  # fmt: skip
-        services = await self.rows(self.all(tables.service))
-        onboarded = {row["service"]: row["first_at"] for row in services}
+        known = self.all(tables.service)
+        onboarded = {row["service"]: row["first_at"] for row in await self.rows(known)}
         deployments = await self.rows(won)
         if not with_commits:
             return kpis.History(deployments, onboarded)

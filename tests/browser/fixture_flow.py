@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 from statistics import median
 
 from contracts.event import format_time
-from services.projector import views
+from services.projector import measures, views
 
 NEEDED = 3
 
 
 def kpi(
     name: str, days: int, service: str | None, end: datetime, rows: list[views.ReleaseRow]
-) -> views.KpiView:
+) -> measures.KpiView:
     """Return one KPI over made-up deployments; `search` has too few to say anything."""
     chosen = [row for row in rows if service in {None, *row.services}]
     seen = _observations(name, chosen, days, end)[: 2 if service == "search" else 200]
@@ -22,7 +22,7 @@ def kpi(
     values = sorted(o.value for o in counted if o.value is not None)
     enough = len(counted) >= NEEDED
     value = (len(counted) / days if rate else median(values)) if enough else None
-    return views.KpiView(
+    return measures.KpiView(
         name=name, title="Deployment frequency" if rate else "Change lead time",
         unit="per_day" if rate else "seconds", value=value,
         quantiles={} if rate else {
@@ -50,7 +50,7 @@ def kpi(
 
 def _observations(
     name: str, rows: list[views.ReleaseRow], days: int, end: datetime
-) -> list[views.Observation]:
+) -> list[measures.Observation]:
     rate = name == "deployment-frequency"
     found = []
     for n, row in enumerate(rows):
@@ -58,7 +58,7 @@ def _observations(
         if at < end - timedelta(days=days):
             break
         counted = rate or n % 9 != 4
-        found.append(views.Observation(
+        found.append(measures.Observation(
             label=row.name, release_id=row.release_id, service=row.services[0],
             at=format_time(at), value=None if rate else 3600.0 * (3 + (n * 7) % 31),
             position=row.last_position, counted=counted,
@@ -68,8 +68,8 @@ def _observations(
 
 
 def _series(
-    seen: list[views.Observation], days: int, end: datetime, *, rate: bool
-) -> list[views.Point]:
+    seen: list[measures.Observation], days: int, end: datetime, *, rate: bool
+) -> list[measures.Point]:
     width = 1 if rate else 7
     points = []
     for back in range(days // width, 0, -1):
@@ -77,5 +77,5 @@ def _series(
         inside = [o for o in seen if o.counted and format_time(start) <= o.at < format_time(stop)]
         values = [o.value for o in inside if o.value is not None]
         value = float(len(inside)) if rate else (median(values) if values else None)
-        points.append(views.Point(start=format_time(start), value=value, n=len(inside)))
+        points.append(measures.Point(start=format_time(start), value=value, n=len(inside)))
     return points

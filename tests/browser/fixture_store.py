@@ -10,7 +10,7 @@ from typing import Any
 from contracts.event import RecordedEvent, format_time
 from contracts.problem import NotFound
 from services.kit import clock
-from services.projector import views
+from services.projector import measures, views
 from tests.browser import fixture_flow, fixture_release
 
 HEAD = 1204
@@ -142,7 +142,7 @@ class FixtureStore:
 
     async def kpi(
         self, name: str, *, days: int = 90, service: str | None = None, end: datetime
-    ) -> views.KpiView:
+    ) -> measures.KpiView:
         return fixture_flow.kpi(name, days, service, end, rows() if self.events else [])
 
     async def environments(self) -> tuple[list[str], list[str], list[views.Cell]]:

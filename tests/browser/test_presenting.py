@@ -8,7 +8,7 @@ import pytest
 
 from contracts.event import format_time
 from services.kit import clock
-from services.projector.views import Point
+from services.projector.measures import Point
 from services.projector.web import charts, presenting, words
 from services.projector.web.people import Directory, Person
 

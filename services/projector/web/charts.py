@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.projector.views import Point
+    from services.projector.measures import Point
 
 WIDTH, HEIGHT, WIDEST = 1000.0, 160.0, 22.0
 _DAY = 86_400.0

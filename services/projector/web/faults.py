@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _log = logs.get(__name__)
 _NEXT = {
+    401: "Whoever runs this ledger makes keys: python -m services key --scope read.",
     403: "If you think that you should be allowed, ask whoever owns this gate.",
     404: "It may not have been recorded yet, or the address has a mistake in it.",
     405: "Open the page instead of sending to it.",
@@ -45,11 +46,13 @@ def _chooser(console: Console, before: Handler) -> Handler:
         if not _wants_page(request):
             return await before(request, error)
         problem = _problem(request, error)
-        return console.render(
+        page = console.render(
             request, "problem.html", problem.status, problem=problem,
             advice=_NEXT.get(problem.status, _UNEXPECTED),
             request_id=request.scope.get("request_id"),
         )  # fmt: skip
+        page.headers.update(problem.headers)
+        return page
 
     return answer
 

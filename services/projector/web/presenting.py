@@ -161,9 +161,15 @@ def named(name: str, value: float | None) -> str:
 
 
 def by_day(entries: Iterable[TimelineEntry]) -> list[tuple[str, list[TimelineEntry]]]:
-    """Group a timeline by the day on which things happened, in the order given."""
-    grouped = groupby(entries, key=lambda entry: day(entry.occurred_at))
+    """Group a timeline by the day on which things were recorded: that day never runs backwards."""
+    grouped = groupby(entries, key=lambda entry: day(entry.recorded_at))
     return [(heading, list(group)) for heading, group in grouped]
+
+
+def happened(entry: TimelineEntry) -> str:
+    """Say when it happened: the clock alone if that was the day on which it was recorded."""
+    same_day = short_day(entry.occurred_at) == short_day(entry.recorded_at)
+    return at_clock(entry.occurred_at) if same_day else at_day(entry.occurred_at)
 
 
 def calm(text: str, directory: Directory) -> Markup:
@@ -214,5 +220,5 @@ FILTERS = {
     "at_day": at_day, "since": since, "passed": passed, "day": day,
     "short_day": short_day, "number": number,
     "rate": rate, "short": short, "segment": segment, "pretty": pretty,
-    "units": units, "calm": calm, "by_day": by_day,
+    "units": units, "calm": calm, "by_day": by_day, "happened": happened,
 }  # fmt: skip

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from services.projector.measures import KpiView
     from services.projector.views import (
         Cell,
         Freshness,
-        KpiView,
         NowView,
         ReleaseFilter,
         ReleasePage,

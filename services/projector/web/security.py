@@ -2,18 +2,52 @@
 
 The guard follows Fetch Metadata (W3C) with the Origin header (RFC 6454) as the second opinion and
 fails closed: a browser too old to say where a form comes from cannot post.
+
+Outside development mode nobody reads without a key: the browser asks for it (HTTP Basic, RFC 7617:
+any user name, an API key with the scope `read` as the password). People sign in, and so decide,
+once single sign-on is there; a key never decides.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from fastapi.security import HTTPBasic
 from starlette.requests import Request
 
-from contracts.problem import Forbidden
+from contracts.problem import Forbidden, Unauthenticated
+
+if TYPE_CHECKING:
+    from services.kit.identity import Keyring
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class KeyNeeded(Unauthenticated):
+    """The console is not for everybody; the browser shall ask for a key."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Let the browser ask."""
+        return {"WWW-Authenticate": 'Basic realm="release-ledger", charset="UTF-8"'}
+
+
+def admission(keyring: Keyring | None) -> Callable[[Request], Awaitable[None]]:
+    """Return the check of who may look: anybody where there is no keyring (development mode)."""
+    basic = HTTPBasic(auto_error=False)
+
+    async def admit(request: Request) -> None:
+        if keyring is None:
+            return
+        given = await basic(request)
+        key = keyring.find(given.password) if given else None
+        if key is None or "read" not in key.scopes:
+            raise KeyNeeded("give an API key with the scope read as the password")
+
+    return admit
 
 
 async def guard(request: Request) -> None:

@@ -16,7 +16,6 @@ import pytest
 from tests.story.served import ROOT, Process, environment, free_port
 from tests.story.teller import KEY, until
 
-
 pytestmark = pytest.mark.slow
 
 
@@ -151,6 +150,7 @@ def test_a_key_is_printed_once_and_works(tmp_path: Path) -> None:
     secret = made.stdout.strip()
     assert secret.startswith("rlg_")
     assert secret not in keys.read_text()
+    reader = run("key", "ada", "--file", str(keys), "--scope", "read").stdout.strip()
     wrong = run("key", "ci-pay", "--file", str(keys), "--scope", "root")
     assert wrong.returncode == 1
     assert "unknown scopes: root" in wrong.stderr
@@ -166,5 +166,11 @@ def test_a_key_is_printed_once_and_works(tmp_path: Path) -> None:
         taken = httpx2.post(url, json=event, headers=bearer)
         assert taken.status_code == 201
         assert httpx2.get(url, headers=bearer).status_code == 403
+        page = {"accept": "text/html"}
+        stranger = httpx2.get(process.url + "/", headers=page)
+        assert stranger.status_code == 401
+        assert stranger.headers["www-authenticate"].startswith("Basic")
+        assert httpx2.get(process.url + "/", auth=("ci", secret), headers=page).status_code == 401
+        assert httpx2.get(process.url + "/", auth=("ada", reader), headers=page).status_code == 200
     finally:
         process.stop()

@@ -88,8 +88,10 @@ def test_marks_inside_nested_models_lists_and_optionals_count_and_composed_names
         "deployment:d-1", "service:pay", "environment:prod-eu", f"artifact:{DIGEST}",
         "release:pay-1.42", f"change:acme/pay@{SHA}",
     ]  # fmt: skip
-    merged: dict[str, Any] = {"repo": "acme/pay", "change_id": "7", "head_sha": SHA, "merge_sha": SHA[::-1],
-              "target": "main", "commit_shas": [], "first_commit_at": None}  # fmt: skip
+    merged: dict[str, Any] = {
+        "repo": "acme/pay", "change_id": "7", "head_sha": SHA, "merge_sha": SHA[::-1],
+        "target": "main", "commit_shas": [], "first_commit_at": None,
+    }  # fmt: skip
     event = catalogue.parse(an_event(OURS + "change.merged.v1", merged))
     assert catalogue.subjects_of(event) == [
         f"change:acme/pay@{SHA}",

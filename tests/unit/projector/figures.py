@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.projector import kpis
-from services.projector.views import KpiView
+from services.projector.measures import KpiView
 from tests.unit.projector.recorded import (
     START,
     Log,
