@@ -9,6 +9,7 @@ again means nothing to `raw`, so there it is a new one.
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -81,6 +82,7 @@ class Bench:
         again = workload.AGAIN if kind in {"append", "locked"} else 0
         events = self.events[: int(number)]
         some = workload.callers(events, self.prepared.versions, self.chance.randrange(2**32), again)
+        gc.collect()  # nobody pays for what the cell before has left
         async with self.servers.copy() as url:
             async with self._opened(kind, url) as design:
                 figures = await drive(design, some, seconds)
@@ -140,6 +142,7 @@ async def run(seconds: float, rounds: int, chance: random.Random) -> str:
     book = Book(NAME, CELLS)
     async with databases() as servers:
         bench = await _prepare(servers, chance)
+        gc.freeze()  # the load's own thousands of objects are no part of what is measured
         for cell in shuffled(CELLS, rounds, chance):
             book.note(cell, await bench.measure(cell, seconds))
     print(book.table())

@@ -169,7 +169,7 @@ class _Ask:
         gates = await self.rows(
             self.all(tables.gate, c.verdict.in_(("pending", "deny")))
             .join(tables.release, and_(self.mine(tables.release), _R.release_id == c.release_id))
-            .where(_R.state.in_((*OPEN, "deploying")))
+            .where(_R.state.in_((*OPEN, "deploying")), ~_R.closed)
             .order_by(c.since)
             .limit(_CARDS)
         )
@@ -194,14 +194,14 @@ class _Ask:
 
     async def parts(self, release: Row) -> dict[str, list[Row]]:
         """Return what belongs to a release: gates, timeline, deployments, changes, matters."""
-        gate, entry, deployment = tables.gate.c, tables.entry.c, tables.deployment.c
+        gate, deployment = tables.gate.c, tables.deployment.c
         name, linked = release["release_id"], release["linked"]
         own = [key.partition(":")[2] for key in linked if key.startswith("deployment:")]
         c, pairs = tables.matter.c, [tuple(key.split(":", 1)) for key in linked]
         queries = {
             "gate": self.all(tables.gate, gate.release_id == name).order_by(gate.position),
-            "entry": self.all(tables.entry, entry.subjects.overlap([f"release:{name}", *linked]))
-            .order_by(entry.position.desc())
+            "entry": self.all(tables.entry, tables.told_of(name, linked))
+            .order_by(tables.entry.c.position.desc())
             .limit(TIMELINE),
             "deployment": self.all(
                 tables.deployment,

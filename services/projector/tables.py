@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     TextClause,
+    and_,
     func,
     text,
 )
@@ -57,7 +58,8 @@ release = _table(
     "release", {"release_id": Text},
     name=Text, release_type=Text, risk=(Text,), state=Text, services=ARRAY(Text), owner=Text,
     version=(Text,), gates=JSONB, production=JSONB, verdict=(Text,), summary=(Text,),
-    planned_at=_MOMENT, first_position=BigInteger, last_event_at=_MOMENT, last_position=BigInteger,
+    planned_at=_MOMENT, state_since=_MOMENT, closed=Boolean, first_position=BigInteger,
+    last_event_at=_MOMENT, last_position=BigInteger,
     deployed_at=(_MOMENT,), description=(Text,), scheduled=(JSONB(none_as_null=True),),
     risk_factors=ARRAY(Text), risk_score=(Double,), manifest_digest=(Text,), artifacts=ARRAY(Text),
     plans=JSONB, people=ARRAY(Text), linked=ARRAY(Text),
@@ -144,6 +146,17 @@ FACETS: dict[str, ColumnElement[Any]] = {
     "release_type": release.c.release_type,
 }
 """What releases are filtered by, as columns; the service is one of several."""
+
+
+def told_of(name: str, linked: list[str]) -> ColumnElement[bool]:
+    """Return the condition on entries that a release's timeline shows.
+
+    What is told of another release is not told here, even if the two share a change.
+    """
+    own = f"release:{name}"
+    entries = entry.c
+    elsewhere = and_(entries.type.like("release.%"), ~entries.subjects.contains([own]))
+    return and_(entries.subjects.overlap([own, *linked]), ~elsewhere)
 
 
 def narrowed(q: str, service: str, **values: str) -> dict[str, ColumnElement[bool]]:

@@ -55,6 +55,7 @@ class ReleaseRow(View):
     """Of the newest decision."""
     summary: str | None
     planned_at: str
+    state_since: str
     last_event_at: str
     last_position: int
     lead_time_seconds: float | None

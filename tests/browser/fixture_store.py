@@ -66,7 +66,7 @@ def _row(
         release_id=id_, name=name, release_type=kind, risk=risk, state=state, services=[service],
         owner=f"dev:{owner}", version=id_.rpartition("-")[2], gates_passed=passed,
         gates_total=total, verdict="allow" if passed == total else "pending", summary=None,
-        planned_at=when(hours + 41), last_event_at=when(hours), last_position=position,
+        planned_at=when(hours + 41), state_since=when(hours), last_event_at=when(hours), last_position=position,
         lead_time_seconds=(22 + position % 53) * 3600.0 if shipped else None,
     )  # fmt: skip
 

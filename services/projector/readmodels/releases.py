@@ -20,6 +20,8 @@ _UNDERWAY = OPEN | {"deploying", "rolled_back"}
 _WORK = frozenset({"change", "pipelinerun", "artifact", "testsuiterun", "attestation"})
 _TELLING = frozenset({"success", "failure", "partial"})
 """Outcomes that say something about the release; a cancelled attempt leaves it as it was."""
+_CLOSING = frozenset({"release.completed", "release.cancelled"})
+"""After these no gate of the release waits for anybody."""
 _ALLOWED = frozenset({"allow", "allow-by-break-glass"})
 
 
@@ -53,7 +55,8 @@ def _new(release: str, fact: Fact) -> Row:
         "release_id": release, "name": release, "release_type": "unknown", "risk": None,
         "state": "planned", "services": [], "owner": "", "version": None, "gates": {},
         "production": {}, "verdict": None, "summary": None, "planned_at": fact.at,
-        "first_position": fact.position, "last_event_at": fact.at, "last_position": fact.position,
+        "state_since": fact.at, "closed": False, "first_position": fact.position,
+        "last_event_at": fact.at, "last_position": fact.position,
         "deployed_at": None, "description": None, "scheduled": None, "risk_factors": [],
         "risk_score": None, "manifest_digest": None, "artifacts": [], "plans": [],
         "people": [], "linked": [],
@@ -67,7 +70,13 @@ def _moved(row: Row, fact: Fact) -> Row:
         "people": _with(row["people"], fact.text("principal"), fact.event.principal),
     }
     row = row | seen | _facts(row, fact)
-    return row | {"state": _state(row, fact)}
+    return _in_state(row, _state(row, fact), fact)
+
+
+def _in_state(row: Row, state: str, fact: Fact) -> Row:
+    since = row["state_since"] if state == row["state"] else fact.at
+    closed = row["closed"] or fact.name in _CLOSING
+    return row | {"state": state, "state_since": since, "closed": closed}
 
 
 def _facts(row: Row, fact: Fact) -> dict[str, Any]:
@@ -203,8 +212,9 @@ def _roll_back(fact: Fact, rows: Rows) -> None:
     for release in repaired or ran:
         row = rows.get("release", release)
         if row is not None:
-            moved = {"state": "rolled_back", "last_event_at": max(row["last_event_at"], fact.at)}
-            rows.put("release", row | moved | {"last_position": fact.position})
+            seen = {"last_event_at": max(row["last_event_at"], fact.at)}
+            seen["last_position"] = fact.position
+            rows.put("release", _in_state(row | seen, "rolled_back", fact))
 
 
 def _late(fact: Fact, rows: Rows) -> bool:
