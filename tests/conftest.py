@@ -15,6 +15,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from deploy.embedded import (
     EmbeddedKafka,
@@ -118,8 +119,35 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    """One Chromium for the session."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
 def samples() -> Path:
     """Real payloads of real tools, where that folder is present."""
     if not SAMPLES.is_dir():
         pytest.skip("!!! the folder of real payloads is not beside this checkout !!!")
     return SAMPLES
+
+
+SERVERS = ("postgres", "kafka", "browser")
+"""Fixtures whose names are markers too."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the servers that they use, and run those with a browser last.
+
+    Playwright's synchronous API keeps an event loop running in this thread, and no asynchronous
+    test can run beside it.
+    """
+    for item in items:
+        used = getattr(item, "fixturenames", ())
+        for server in SERVERS:
+            if server in used:
+                item.add_marker(server)
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)

@@ -41,8 +41,8 @@ def brief(reference: str) -> str:
 
 
 def quoted(text: str, limit: int = 200) -> str:
-    """Return somebody's own words, cut to `limit` characters and to one line."""
-    line = " ".join(text.split())
+    """Return somebody's own words, cut to `limit` characters and to one line, for mid-sentence."""
+    line = " ".join(text.split()).removesuffix(".")
     return f"“{line if len(line) <= limit else line[: limit - 1] + '…'}”"
 
 

@@ -27,7 +27,7 @@ from services.ledger.settings import LedgerSettings
 from tests.unit.gatekeeper.told import GATE, RELEASE, Told
 
 POLICIES = Path(__file__).parents[3] / "deploy/policies"
-SCOPES = frozenset({"read", "event:write", "decision:make", "act-as"})
+SCOPES = frozenset({"admin", "read", "event:write", "decision:make", "act-as"})
 ROSA = Principal("acme:rosa", "A3")
 pytestmark = pytest.mark.postgres
 
