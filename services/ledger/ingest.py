@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from contracts import topics
-from contracts.event import Origin
 from contracts.problem import Malformed, NotFound, Problem, Unavailable
 from services.kit import clock, logs, metrics
+from services.kit.identity import Principal
 from services.kit.kafka import KafkaGroup, KafkaProducer, Record
 from services.ledger import kafka_binding
-from services.ledger.appender import Submission
+from services.ledger.admission import submission
+from services.ledger.appender import Outcome, Submission
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.ledger.appender import Appender, Appenders, Outcome
+    from services.ledger.appender import Appender, Appenders
 
 GROUP = "ledger.ingest"
 LIMIT = 256
@@ -35,7 +36,7 @@ the first half of that much is kept, and the offset says where the rest was."""
 STALLED_SECONDS = 15.0
 """Reading waits a second, and an append that does not come back gives up before this."""
 DEFAULT_LEDGER = "main"
-ORIGIN = Origin(principal=f"kafka:{topics.INGEST}", assurance="A1")
+SENDER = Principal(f"kafka:{topics.INGEST}", "A1", frozenset({"event:write"}))
 _log = logs.get(__name__)
 
 
@@ -130,7 +131,11 @@ class Ingest:
 def _read(record: Record) -> _Item:
     item = _Item(record, record.header(topics.HEADER_LEDGER) or DEFAULT_LEDGER)
     try:
-        item.submission = Submission(kafka_binding.read(record), ORIGIN)
+        checked = submission(kafka_binding.read(record), SENDER)
+        if isinstance(checked, Outcome):
+            item.problem = checked.problem
+        else:
+            item.submission = checked
     except Problem as problem:
         item.problem = problem
     except Exception as error:  # noqa: BLE001 - one record must never stop those behind it
