@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import JSONResponse, Response
 
+from contracts.problem import Problem
 from services.kit import clock, logs, metrics, problems
 from services.kit.apidocs import add_docs
 
@@ -132,7 +133,11 @@ async def _endless(service: str, name: str, work: Callable[[], Awaitable[None]])
         try:
             await work()
         except Exception as error:  # noqa: BLE001 - whatever it is, the work must go on
-            _log.warning("task.restarting", service=service, task=name, exc_info=error)
+            # A problem says in words what is missing; anything else needs its traceback.
+            trace = None if isinstance(error, Problem) else error
+            _log.warning(
+                "task.restarting", service=service, task=name, reason=str(error), exc_info=trace
+            )
         metrics.count("rlg_task_restarts_total", service=service, task=name)
         pause = 0.2 if clock.monotonic() - started > 60 else min(pause * 2, 10)  # noqa: PLR2004 - a minute of life is healthy
         await asyncio.sleep(pause)

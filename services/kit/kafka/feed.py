@@ -10,7 +10,6 @@ from services.kit import logs, metrics
 from services.kit.kafka import gapless
 from services.kit.kafka.reader import Tail, tail
 from services.kit.kafka.record import EVENTS_PARTITION
-from services.kit.kafka.topics import ensure_topics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,7 +52,6 @@ class KafkaFeed:
         Raises `Unavailable` when Kafka or the ledger is away, `FeedBroken` when the two contradict
         each other. `contextlib.aclosing` frees the connections at once.
         """
-        await ensure_topics(self._bootstrap)
         async with tail(self._bootstrap, topics.EVENTS, EVENTS_PARTITION) as listener:
             reader = _Reader(ledger, after)
             while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Self
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
+_TOPIC_PAUSE = 0.1
 JOIN_SECONDS = 40.0
 """A join waits until the group has given up a member that was killed: the session timeout, 10 s."""
 
@@ -84,7 +86,10 @@ class Tail:
 
 @contextlib.asynccontextmanager
 async def tail(bootstrap: str, topic: str, partition: int) -> AsyncIterator[Tail]:
-    """Open a `Tail` that gives whatever is written after this call returns the context."""
+    """Open a `Tail` that gives whatever is written after this call returns the context.
+
+    A topic that is not there yet is waited for, as long as for any answer of the broker.
+    """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         group_id=None,
@@ -97,6 +102,8 @@ async def tail(bootstrap: str, topic: str, partition: int) -> AsyncIterator[Tail
     try:
         async with answering(bootstrap):
             await consumer.start()
+            while topic not in await consumer.topics():  # noqa: ASYNC110 - the broker tells nobody
+                await asyncio.sleep(_TOPIC_PAUSE)
             consumer.assign([place])
             consumer.seek(place, (await consumer.end_offsets([place]))[place])
         yield Tail(bootstrap, consumer)

@@ -268,6 +268,6 @@ async def test_the_client_of_the_other_services(service: Service) -> None:
 
 
 async def test_the_service_is_ready_and_describes_itself(http: httpx2.AsyncClient) -> None:
-    assert (await http.get("/readyz")).json() == {"status": "ready", "missing": {}}
+    assert (await http.get("/readyz")).json() == {"status": "ready", "missing": {}, "degraded": {}}
     paths = (await http.get("/openapi.json")).json()["paths"]
     assert {"post", "get"} <= set(paths["/v1/ledgers/{ledger}/events"])
