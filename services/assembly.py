@@ -10,18 +10,18 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from contracts.event import Assurance
 from services.gatekeeper import service as gatekeeper_service
 from services.gatekeeper.settings import GatekeeperSettings
-from services.kit import clock
-from services.kit.identity import LONGEST_DAYS, Key, Keyring, demo_key, digest
+from services.kit.identity import Key, Keyring, demo_key, digest
 from services.kit.kafka import KafkaFeed
+from services.kit.problems import Edge
 from services.kit.remote import Client, HttpFeed, HttpLedger
 from services.kit.service import Service, add_health, compose, new_app
-from services.kit.settings import SettingsError, Shared, read, refuse_unknown
+from services.kit.settings import LOOPBACK, SettingsError, Shared, read, refuse_unknown
 from services.ledger import service as ledger_service
 from services.ledger.settings import LedgerSettings
 from services.projector import service as projector_service
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 NAMES = ("ledger", "projector", "gatekeeper")
 CLASSES = (Shared, LedgerSettings, ProjectorSettings, GatekeeperSettings)
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _OWN_SCOPES = frozenset({"read", "event:write", "decision:make", "act-as"})
 
 
@@ -100,10 +101,9 @@ class Calls:
     def _own_key(self, caller: str) -> str:
         """Make a key that lives as long as this process."""
         secret = secrets.token_urlsafe(32)
-        ends = clock.now() + timedelta(days=LONGEST_DAYS)
         assurance: Assurance = "A0" if self._shared.dev else "A2"
         self._ring.add(
-            Key(caller, f"service:{caller}", digest(secret), _OWN_SCOPES, ends, assurance)
+            Key(caller, f"service:{caller}", digest(secret), _OWN_SCOPES, _NEVER, assurance)
         )
         return secret
 
@@ -132,6 +132,7 @@ def all_in_one(settings: Settings) -> FastAPI:
     )
     mounts = {f"/{name}": service.app for name, service in built.items()}
     console = {"": built["projector"].app}
+    _keep_to_loopback(root, settings.shared)
     return compose([_closing(calls, root), *built.values()], root, mounts | console)
 
 
@@ -140,7 +141,13 @@ def alone(name: str, settings: Settings) -> FastAPI:
     ring = keyring(settings.shared)
     calls = Calls(settings.shared, ring, {})
     service = _build(name, settings, ring, calls)
+    _keep_to_loopback(service.app, settings.shared)
     return compose([_closing(calls, service.app), service], service.app, {})
+
+
+def _keep_to_loopback(app: FastAPI, shared: Shared) -> None:
+    if shared.dev:
+        app.add_middleware(Edge, hosts=LOOPBACK)
 
 
 def _closing(calls: Calls, app: FastAPI) -> Service:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from deploy.embedded import EmbeddedKafka
     from services.kit.settings import Shared
 
+GC_THRESHOLDS = (100_000, 50, 1_000)
+"""Fewer, larger collections: requests make much and keep little."""
 GRACE_SECONDS = 3
 """How long open requests (long polls above all) may go on after the signal to stop."""
 DATABASE = "release_ledger"
@@ -101,6 +104,10 @@ async def _once_started(
 ) -> None:
     while not server.started:  # noqa: ASYNC110 - uvicorn has a flag and no event
         await asyncio.sleep(0.02)
+    # What was made up to here lives as long as we do: full collections need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     host, number = port.getsockname()[:2]
     address = f"[{host}]" if ":" in host else host
     await started(f"http://{address}:{number}")

@@ -35,6 +35,7 @@ SCOPES = {
     "event:write": "append events",
     "decision:make": "approve and reject, as a person",
     "act-as": "act for a person (our own services)",
+    "role:write": "assign and revoke roles: appoint approvers",
     "admin": "replay quarantined deliveries, manage",
 }
 DEMO_KEY = "demo-key"
@@ -142,7 +143,7 @@ def _key(row: dict[str, object]) -> Key:
 
 def demo_key() -> Key:
     """Return the sample key; the caller has made sure that this is development on loopback."""
-    scopes = frozenset({"read", "event:write", "decision:make", "admin", "act-as"})
+    scopes = frozenset({"read", "event:write", "decision:make", "role:write", "admin", "act-as"})
     ends = clock.now() + timedelta(days=LONGEST_DAYS)
     return Key("demo", "dev:demo", digest(DEMO_KEY), scopes, ends, assurance="A0")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -11,6 +12,7 @@ from starlette.responses import Response
 
 from contracts import ijson
 from contracts.problem import (
+    Forbidden,
     Invalid,
     MethodNotAllowed,
     NotFound,
@@ -92,6 +94,34 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     """Say nothing about the inside; the log has it under the same id."""
     _log.error("request.failed", exc_info=error, path=request.url.path)
     return response(Problem(), request.scope.get("request_id"))
+
+
+class Edge:
+    """Refuse what no route can serve (pure ASGI): NUL, which no column holds, and foreign hosts.
+
+    `hosts`, where given, are the only names under which we answer. Without that a page of another
+    site could reach us on loopback by pointing its own name at it (DNS rebinding).
+    """
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str] | None = None) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer it with a problem."""
+        problem = self._fault(scope) if scope["type"] == "http" else None
+        if problem is None:
+            await self._app(scope, receive, send)
+        else:
+            await response(problem, scope.get("request_id"))(scope, receive, send)
+
+    def _fault(self, scope: Scope) -> Problem | None:
+        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+            return Invalid("the address holds the NUL character")
+        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+        if self._hosts is not None and urlsplit(f"//{host}").hostname not in self._hosts:
+            return Forbidden(f"development mode answers on loopback only, not as {host!r}")
+        return None
 
 
 class TooLargeAsProblem:

@@ -109,7 +109,10 @@ class HttpLedger:
     async def history(
         self, ledger: str, subject: str, *, after_version: int = 0, as_of: str | None = None
     ) -> HistoryPage:
-        """See `ports.Ledger.history`. Reads page by page; all pages as of the first one's head."""
+        """See `ports.Ledger.history`. Reads page by page; all pages as of the first one's head.
+
+        A page may be short because its events are large: only the version says that all are here.
+        """
         path = f"/v1/ledgers/{ledger}/subjects/{quote(subject, safe='')}/history"
         events: list[RecordedEvent] = []
         while True:
@@ -119,8 +122,10 @@ class HttpLedger:
             page = HistoryPage.model_validate(answer)
             as_of = as_of or str(page.head)
             events += page.events
-            if len(page.events) < HISTORY_PAGE:
+            if after_version + len(events) >= page.version:
                 return page.model_copy(update={"events": events})
+            if not page.events:
+                raise problem.Unavailable(f"the history of {subject} ends before its version")
 
     async def event(self, ledger: str, position: int) -> RecordedEvent:
         """See `ports.Ledger.event`."""

@@ -62,6 +62,7 @@ def new_app(name: str, summary: str) -> FastAPI:
     add_docs(app)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
     app.add_middleware(problems.TooLargeAsProblem)
+    app.add_middleware(problems.Edge)
     app.add_middleware(Observe, service=name)
     return app
 

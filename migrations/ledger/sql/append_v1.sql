@@ -3,7 +3,7 @@
 -- Returns the batch's recorded_at, or NULL when the head has moved: then nothing is stored.
 -- Event n of the batch has subject_counts[n] entries in the flat arrays subject_ids and versions.
 -- The caller decides; this function makes sure that no caller, however wrong, leaves a gap in the
--- positions or in a history. A violation raises, and the whole batch is undone.
+-- positions or in a history, or orders a history otherwise. A violation raises, and the whole batch is undone.
 CREATE FUNCTION ledger.append_v1(
     in_ledger_id      smallint,
     in_head           bigint,
@@ -54,19 +54,22 @@ BEGIN
             USING ERRCODE = 'array_subscript_error';
     END IF;
 
-    -- Each history must go on where it stands, without a gap. "Too low" is left to the primary key.
+    -- Each history must go on where it stands, without a gap and in the order of the positions.
+    -- "Too low" is left to the primary key.
     SELECT given.subject_id INTO broken
-      FROM (SELECT subject_id, min(version) AS first, max(version) AS last, count(*) AS versions
-              FROM unnest(in_subject_ids, in_versions) AS flat(subject_id, version)
-             GROUP BY subject_id) AS given
-     WHERE given.last - given.first + 1 <> given.versions
-        OR (given.first > 1 AND NOT EXISTS (
+      FROM (SELECT subject_id, version, first_value(version) OVER ordered AS first,
+                   row_number() OVER ordered AS nth
+              FROM unnest(in_subject_ids, in_versions)
+                   WITH ORDINALITY AS flat(subject_id, version, entry)
+            WINDOW ordered AS (PARTITION BY subject_id ORDER BY entry)) AS given
+     WHERE given.version <> given.first + given.nth - 1
+        OR (given.nth = 1 AND given.version > 1 AND NOT EXISTS (
                 SELECT FROM ledger.history
                  WHERE subject_id = given.subject_id AND ledger_id = in_ledger_id
-                   AND version = given.first - 1))
+                   AND version = given.version - 1))
      LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'the history of subject % would have a gap', broken
+        RAISE EXCEPTION 'the history of subject % would have a gap or another order', broken
             USING ERRCODE = 'check_violation';
     END IF;
 

@@ -49,7 +49,7 @@ OPEN = "CREATE INDEX quarantine_open ON ledger.quarantine (quarantine_id) WHERE 
 EVIDENCE = """
 CREATE TRIGGER evidence
 BEFORE DELETE OR UPDATE OF connection, ledger, delivery_key, received_at, headers, raw, raw_sha256,
-    assurance ON ledger.hook_delivery
+    assurance OR TRUNCATE ON ledger.hook_delivery
 FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change_v1()
 """
 

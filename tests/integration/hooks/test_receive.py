@@ -95,7 +95,12 @@ async def test_overload_and_a_closed_database_are_503_with_retry_after(
 
 async def test_what_came_in_cannot_be_changed_or_deleted(desk: Desk) -> None:
     await desk.github("push", push())
-    for statement in ("DELETE FROM {}", "UPDATE {} SET raw = ''", "UPDATE {} SET headers = '{{}}'"):
+    for statement in (
+        "DELETE FROM {}",
+        "UPDATE {} SET raw = ''",
+        "UPDATE {} SET headers = '{{}}'",
+        "TRUNCATE {} CASCADE",
+    ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await desk.database.execute(statement.format("ledger.hook_delivery"))
 

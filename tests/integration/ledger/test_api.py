@@ -25,6 +25,7 @@ from services.kit.identity import (
 from services.kit.remote import Client, HttpLedger
 from services.kit.service import Service
 from services.kit.settings import Shared
+from services.ledger import store
 from services.ledger.service import build
 from services.ledger.settings import LedgerSettings
 
@@ -239,7 +240,7 @@ async def test_who_may_append_may_not_therefore_hand_out_roles(http: httpx2.Asyn
         f"{MAIN}/events", json=assigned, headers={"authorization": "Bearer writer"}
     )
     assert answer.status_code == 403
-    assert answer.json()["scope"] == "admin"
+    assert answer.json()["scope"] == "role:write"
     assert (await http.post(f"{MAIN}/events", json=assigned)).status_code == 201
 
 
@@ -265,6 +266,30 @@ async def test_the_client_of_the_other_services(service: Service) -> None:
     assert (await ledger.page("main", 1)).head == 3
     assert (await ledger.event("main", 2)).event == event(1)
     await client.close()
+
+
+async def test_the_client_reads_a_history_to_its_end_however_short_the_pages_are(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PAGE_BYTES", 3_000)
+    client = Client("http://ledger", "demo-key", service.app)
+    ledger = HttpLedger(client)
+    large = [Event.model_validate(event(n, data="x" * 700)) for n in range(12)]
+    await ledger.append("main", large)
+    last = Event.model_validate(event("the-no", data={"decision": "rejected"}))
+    await ledger.append("main", [last])
+    history = await ledger.history("main", "change:acme/pay@1")
+    assert [e.versions["change:acme/pay@1"] for e in history.events] == list(range(1, 14))
+    assert history.events[-1].event["id"] == "the-no"
+    rest = await ledger.history("main", "change:acme/pay@1", after_version=10, as_of="12")
+    assert [e.position for e in rest.events] == [11, 12]
+    await client.close()
+
+
+async def test_nul_in_a_query_is_no_failure_of_ours(http: httpx2.AsyncClient) -> None:
+    for query in ("type=%00", "subject=%00"):
+        assert (await http.get(f"{MAIN}/events?{query}")).status_code == 422
+    assert (await http.get(f"{MAIN}/events/by-id?source=%00&id=1")).status_code == 422
 
 
 async def test_the_service_is_ready_and_describes_itself(http: httpx2.AsyncClient) -> None:

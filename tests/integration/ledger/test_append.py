@@ -245,6 +245,8 @@ async def test_append_v1_stands_behind_a_wrong_caller(ledger: Ledger) -> None:
             await writer.append(wrong(placed.subject_ids, versions))
     with pytest.raises(Rejected):  # the same subject twice with a hole between
         await writer.append(wrong(placed.subject_ids * 2, (2, 4)))
+    with pytest.raises(Rejected):  # no gap, but against the order of the positions
+        await writer.append(wrong(placed.subject_ids * 2, (3, 2)))
     await ledger.appender().append_each([submission("b:1")])
     assert await writer.append(plan) is None
     await writer.close()

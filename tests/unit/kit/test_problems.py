@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI, Query
 
 from contracts.problem import Conflict
+from services.kit.problems import Edge
 from services.kit.service import add_health, new_app
 
 
@@ -64,6 +65,19 @@ async def test_every_failure_is_a_problem(
     assert body["type"].endswith(f"/{slug}")
     assert body["status"] == status
     assert "secret" not in answer.text
+
+
+async def test_nul_in_an_address_is_refused_before_any_database_sees_it(app: FastAPI) -> None:
+    for address in ("/things?limit=%00", "/things%00"):
+        answer = await ask(app, "GET", address)
+        assert answer.status_code == 422
+        assert answer.json()["type"].endswith("/invalid")
+
+
+async def test_where_hosts_are_given_no_other_name_is_answered(app: FastAPI) -> None:
+    app.add_middleware(Edge, hosts=frozenset({"127.0.0.1", "::1"}))
+    for host, status in [("127.0.0.1:8080", 200), ("[::1]:8080", 200), ("evil.example", 403)]:
+        assert (await ask(app, "GET", "/things", headers={"host": host})).status_code == status
 
 
 async def test_a_validation_failure_points_at_the_parameter(app: FastAPI) -> None:
