@@ -1,7 +1,8 @@
 """A decision: the verdict of one policy for one release at one gate, and everything it rests on.
 
-Status and verdict words are those of DESIGN §6. A reason names its evidence by ledger position, so
-that a reader can look each one up; `satisfy` and `who` say how a gate opens, never how to get past.
+Error and fail deny, pending waits; a rule that is not applicable is not asked. A reason names its
+evidence by ledger position, so that a reader can look each one up; `satisfy` and `who` say how a
+gate opens, never how to get past it.
 """
 
 from __future__ import annotations

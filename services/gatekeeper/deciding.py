@@ -24,6 +24,7 @@ from services.gatekeeper import policy
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.folding import DECISION, fold
 from services.gatekeeper.judge import judge
+from services.gatekeeper.rules import words
 from services.kit import clock, metrics
 from services.kit.identity import Principal
 from services.kit.ports import Ledger
@@ -31,6 +32,8 @@ from services.kit.ports import Ledger
 SOURCE = "/gatekeeper"
 TRIES = 5
 _CANDIDATE, _ACTIVATED = type_of(ReleaseCandidateCreated), type_of(PolicyActivated)
+_OF_DEPLOYMENTS = frozenset({"verification", "analysis"})
+"""Kinds of evidence that need not name the release: they stand in a deployment's history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +86,9 @@ class Decider:
             self._around(first, as_of),
         )
         draft = fold(release, gate, [first, *around])
-        applied = policy.select(_valid(texts), gate, draft.release_type)
-        roles = applied.gate.roles() if isinstance(applied, policy.Applied) else []
-        held = await self._all([f"role:{role}" for role in roles], as_of)
-        facts = fold(release, gate, [first, *around, *texts, *held])
+        applied = _select(texts, gate, draft.release_type)
+        asked = await self._all(_asked_for(applied, draft), as_of)
+        facts = fold(release, gate, [first, *around, *texts, *asked])
         moment = max(clock.now(), facts.newest or clock.now())
         return Judged(judge(facts, applied, moment), facts, applied)
 
@@ -204,12 +206,29 @@ def _is_genuine(found: policy.Policy, name: str, data: dict[str, object]) -> boo
     return said == (name, found.ref.version, found.ref.digest) and found.ref.name == name
 
 
-def _valid(pages: Iterable[HistoryPage]) -> list[policy.Policy]:
-    """Return the active policies. One that is not there yet is no reason to deny: wait for it."""
-    active = [newest(page) for page in pages]
-    if not active or None in active:
+def _select(
+    pages: Sequence[HistoryPage], gate: str, release_type: str | None
+) -> policy.Applied | policy.NoPolicy:
+    """Choose the policy. One that is not there yet is no reason to deny: wait for it. One that
+    cannot be read denies everything, because nobody knows which gates it guards.
+    """
+    active = [found for page in pages if (found := newest(page)) is not None]
+    if not active or len(active) < len(pages):
         raise Unavailable("the policies are not active yet", retry_after_seconds=2)
-    return [found.policy for found in active if found is not None and found.policy is not None]
+    if broken := sorted(found.name for found in active if found.policy is None):
+        names = words.both(broken)
+        return policy.NoPolicy(f"the text that is active as {names} is not a valid policy")
+    valid = [found.policy for found in active if found.policy is not None]
+    return policy.select(valid, gate, release_type)
+
+
+def _asked_for(applied: policy.Applied | policy.NoPolicy, draft: Facts) -> list[str]:
+    """Return the histories that are worth reading only because a rule of the gate asks."""
+    if not isinstance(applied, policy.Applied):
+        return []
+    gate = applied.gate
+    seen = draft.deployments if gate.kinds() & _OF_DEPLOYMENTS else ()
+    return [*(f"role:{role}" for role in gate.roles()), *(f"deployment:{one}" for one in seen)]
 
 
 def _recorded(event: RecordedEvent) -> Recorded:

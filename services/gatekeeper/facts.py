@@ -118,8 +118,8 @@ class Facts:
     requests: dict[str, str] = field(default_factory=dict)
     """Gate → id of the newest request for approval."""
     evidence: list[Evidence] = field(default_factory=list)
-    deployments: dict[str, str] = field(default_factory=dict)
-    """Deployment → digest that it deployed."""
+    deployments: dict[str, str | None] = field(default_factory=dict)
+    """Deployment → digest that it deployed; None when nobody said."""
     sources: dict[str, str] = field(default_factory=dict)
     """Artifact → the change that it was built from."""
     holdings: dict[tuple[str, str, str], Holding] = field(default_factory=dict)

@@ -1,7 +1,9 @@
 """Folding: histories in, facts out. One handler per type of the catalogue that any rule looks at.
 
-Pure. Tolerates fields that it does not know; a field that the catalogue requires and that is not
-there raises, so that nothing is decided on a guess.
+Pure. Only types under our prefix are facts: the ledger has checked their payloads and who may
+write them. Whatever else stands in a history may look as it likes and means nothing here. Fields
+that are not known are tolerated; one that the catalogue requires and that is not there raises, so
+that nothing is decided on a guess.
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ def fold(release: str, gate: str, pages: Iterable[HistoryPage]) -> Facts:
 
 
 def _take(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
+    if not event.type.startswith(OURS):
+        return
     name = event.type.removeprefix(OURS)
     ours = event.data.get("release_id") in {None, facts.release}
     if name in _HANDLERS and (ours or name in _OF_ARTIFACTS):
@@ -131,8 +135,8 @@ def _packaged(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
 
 
 def _deployment(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
-    if digest := event.data.get("artifact_digest"):
-        facts.deployments[event.data["deployment_id"]] = digest
+    id_, digest = event.data["deployment_id"], event.data.get("artifact_digest")
+    facts.deployments[id_] = digest or facts.deployments.get(id_)
 
 
 def _assigned(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:

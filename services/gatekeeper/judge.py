@@ -16,7 +16,7 @@ from services.gatekeeper.policy import Applied, NoPolicy
 from services.gatekeeper.rules import approvals, evidence, words
 from services.gatekeeper.schema import Approvals, Evidence, Rule, Stage
 
-ENGINE = "release-ledger-gatekeeper/1"
+ENGINE = "release-ledger-gatekeeper/2"
 _CLOSED = "release-open"
 
 

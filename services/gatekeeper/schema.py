@@ -154,6 +154,10 @@ class Gate(_Part):
         asked = (rule for _, rule in self.rules() if isinstance(rule, Approvals))
         return sorted({role for rule in asked for role in rule.roles})
 
+    def kinds(self) -> set[str]:
+        """Return every kind of evidence that a rule asks for."""
+        return {rule.kind for _, rule in self.rules() if isinstance(rule, Evidence)}
+
 
 class Metadata(_Part):
     """Which policy. The pair of name and version is never used for two texts."""

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import asyncpg
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.kit.service import Check
@@ -29,11 +29,6 @@ DatabaseError = (
 """What a query can raise when the database is at fault, or the driver loses its way with it."""
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 """One direct connection; see `connection`."""
-
-__all__ = [
-    "AsyncEngine", "Connection", "DBAPIError", "DatabaseError",
-    "connection", "engine", "pool", "reachable", "text",
-]  # fmt: skip
 
 
 def _server_settings(name: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ CATALOGUE = (
     Spec("rlg_task_restarts_total", "counter", ("service", "task"),
          "background tasks that failed and were started again"),
     Spec("rlg_ledger_append_total", "counter", ("ledger", "outcome"),
-         "items by outcome: appended, duplicate, conflict, id_conflict"),
+         "items by outcome: appended, duplicate, conflict, id_conflict, refused"),
     Spec("rlg_ledger_append_seconds", "histogram", ("ledger",),
          "time from the queue to the committed answer"),
     Spec("rlg_ledger_batch_events", "histogram", ("ledger",), "events per committed batch"),

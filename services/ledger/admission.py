@@ -16,8 +16,8 @@ OURS_ALONE = frozenset({f"{OURS}decision.recorded.v1", f"{OURS}policy.activated.
 NEEDED = {
     **dict.fromkeys(OURS_ALONE, "act-as"),
     # Whoever hands out roles decides who may approve.
-    f"{OURS}role.assigned.v1": "admin",
-    f"{OURS}role.revoked.v1": "admin",
+    f"{OURS}role.assigned.v1": "role:write",
+    f"{OURS}role.revoked.v1": "role:write",
 }
 """Type → the scope that it needs besides `event:write`."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from statistics import median
 from typing import Literal
 
@@ -17,30 +17,14 @@ from contracts.event import format_time, parse_time
 from services.projector import leadtime
 from services.projector.measures import KpiView, Observation, Point
 from services.projector.readmodels.rows import Row
+from services.projector.window import DAY, WEEK, Asked, midnight, next_midnight, steps
 
-DAY = timedelta(days=1)
-WEEK = timedelta(days=7)
 NEEDED = 3
 """Fewer durations than this have no headline."""
 Apart = Literal["", "rollback", "redeploy"]
 """Why a deployment is listed apart."""
 SHOWN = 200
 """Most observations that an answer shows, the newest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The question: the last `days` calendar days (UTC) before `end`, of all services or of one."""
-
-    days: int
-    end: datetime
-    service: str | None = None
-    position: int = 0
-
-    @property
-    def start(self) -> datetime:
-        """Midnight before the first day; the day in which `end` falls counts as one."""
-        return _next_midnight(self.end) - self.days * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +96,9 @@ def change_lead_time(asked: Asked, history: History) -> KpiView:
         series=_by_week(counted, start, asked.end),
         observations=[each.observation() for each in seen],
         by_service={
-            name: quantile([e.seconds for e in counted if e.service == name and e.seconds], 0.5)
+            name: quantile(
+                [e.seconds for e in counted if e.service == name and e.seconds is not None], 0.5
+            )
             for name in _services(asked, history)
         },
         extra={
@@ -155,6 +141,8 @@ def _view(asked: Asked, start: datetime | None, **said: object) -> KpiView:
             "service": asked.service,
             "environment_tier": "production",
             "position": asked.position,
+            "provisional": bool(asked.unsettled),
+            "provisional_because": "; ".join(asked.unsettled),
             "observations": newest[:SHOWN],
             **said,
         }
@@ -167,7 +155,7 @@ def _begin(asked: Asked, history: History, service: str | None) -> datetime | No
     if not known:
         return None
     onboarded = parse_time(min(known))
-    return max(asked.start, _midnight(onboarded)) if onboarded < asked.end else None
+    return max(asked.start, midnight(onboarded)) if onboarded < asked.end else None
 
 
 def _services(asked: Asked, history: History) -> list[str]:
@@ -200,16 +188,16 @@ def _rate(n: int, start: datetime | None, end: datetime) -> float | None:
 
 
 def _by_day(moments: list[datetime], start: datetime | None, end: datetime) -> list[Point]:
-    counts = Counter(map(_midnight, moments))
+    counts = Counter(map(midnight, moments))
     return [
         Point(start=format_time(day), value=counts[day], n=counts[day])
-        for day in _steps(start, end, DAY)
+        for day in steps(start, end, DAY)
     ]
 
 
 def _by_week(counted: list[leadtime.Lead], start: datetime | None, end: datetime) -> list[Point]:
     points = []
-    for week in _steps(start, end, WEEK):
+    for week in steps(start, end, WEEK):
         own = [e.seconds for e in counted if e.seconds is not None
                and week <= parse_time(e.at) < week + WEEK]  # fmt: skip
         points.append(Point(start=format_time(week), value=quantile(own, 0.5, 1), n=len(own)))
@@ -218,26 +206,8 @@ def _by_week(counted: list[leadtime.Lead], start: datetime | None, end: datetime
 
 def _active_days(moments: list[datetime], start: datetime | None, end: datetime) -> float | None:
     """Return the median of days with a deployment a week, over whole weeks, empty ones too."""
-    days = set(map(_midnight, moments))
-    weeks = [week for week in _steps(start, end, WEEK) if week + WEEK <= _next_midnight(end)]
+    days = set(map(midnight, moments))
+    weeks = [week for week in steps(start, end, WEEK) if week + WEEK <= next_midnight(end)]
     if not weeks:
         return None
     return float(median(sum(week <= day < week + WEEK for day in days) for week in weeks))
-
-
-def _steps(start: datetime | None, end: datetime, step: timedelta) -> list[datetime]:
-    found: list[datetime] = []
-    while start is not None and start < end:
-        found.append(start)
-        start += step
-    return found
-
-
-def _midnight(moment: datetime) -> datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _next_midnight(moment: datetime) -> datetime:
-    """Return the first midnight that is not before a moment."""
-    day = _midnight(moment)
-    return day if day == moment else day + DAY

@@ -44,6 +44,11 @@ class KpiView(View):
     n: int
     needed: int
     """Fewer observations than this: no headline."""
+    provisional: bool
+    """Whether the figure can still move by itself: the window's last day is not over, or the read
+    models are behind the ledger."""
+    provisional_because: str
+    """Why, in a few words; empty when it is not provisional."""
     excluded: dict[str, int]
     basis: str
     """One sentence: what was counted."""

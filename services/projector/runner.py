@@ -7,6 +7,9 @@ before a row is touched. Whatever fails rolls back, and the next start goes on f
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import cast
 
 from contracts.event import RecordedEvent
 from contracts.problem import Problem
@@ -76,11 +79,16 @@ class Runner:
                 await self._projection.commit(claim, _parked(batch[0], error))
 
     async def _follow(self, claim: Claim) -> None:
-        async for batch in self._feed.follow(self._projection.ledger, claim.position):
-            for start in range(0, len(batch), BATCH):
-                began = clock.monotonic()
-                await self.apply(claim, batch[start : start + BATCH])
-                self._note(claim, clock.monotonic() - began)
+        feed = self._feed.follow(self._projection.ledger, claim.position)
+        # Every feed is a generator. Left to the garbage collector, its connections would outlive
+        # the error that ended us.
+        closing = contextlib.aclosing(cast("AsyncGenerator[list[RecordedEvent], None]", feed))
+        async with closing as batches:
+            async for batch in batches:
+                for start in range(0, len(batch), BATCH):
+                    began = clock.monotonic()
+                    await self.apply(claim, batch[start : start + BATCH])
+                    self._note(claim, clock.monotonic() - began)
 
     async def _fold(self, batch: list[RecordedEvent]) -> Folded:
         rows, failed = Rows(), dict[int, Exception]()

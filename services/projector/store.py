@@ -12,19 +12,18 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select, true, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.problem import NotFound
 from services.kit import clock
-from services.kit.database import AsyncEngine
-from services.projector import answers, kpis, measures, tables, views
+from services.projector import answers, kpis, measures, tables, views, window
 from services.projector.readmodels.releases import OPEN
 from services.projector.readmodels.rows import Row
 from services.projector.writing import NAME
 
 TIMELINE = 1000
 """Most entries of a release that one answer holds, the newest."""
-_CARDS, _POLL_SECONDS = 200, 0.05
+_CARDS, _RECENT, _POLL_SECONDS = 200, 8, 0.05
 _MOVING = ("building", "waiting", "approved", "deploying")
 _OUTCOMES = ("deployed", "failed", "rolled_back", "completed", "cancelled", "rejected")
 _R = tables.release.c
@@ -52,7 +51,7 @@ class Store:
             mine = [pair for pair in cards if answers.waits_for(*pair, person)]
             others = [pair for pair in cards if pair not in mine and answers.stands(*pair)]
             services, environments, matrix = answers.cells(await ask.cells())
-            cursor = await ask.cursor()
+            newest = ask.all(tables.entry).order_by(tables.entry.c.position.desc()).limit(_RECENT)
             return views.NowView(
                 needs_you=[answers.card(*pair) for pair in mine],
                 blocked=[answers.card(*pair) for pair in others],
@@ -64,7 +63,8 @@ class Store:
                 services=services,
                 environments=environments,
                 matrix=matrix,
-                events=cursor["position"] if cursor else 0,
+                recent=[views.TimelineEntry(**row) for row in await ask.rows(newest)],
+                events=(await ask.cursor() or {"position": 0})["position"],
             )
 
     async def releases(self, filter: views.ReleaseFilter) -> views.ReleasePage:  # noqa: A002 - the console's word
@@ -98,8 +98,8 @@ class Store:
         if name not in kpis.KPIS:
             raise NotFound(f"there is no KPI {name!r}; there are {', '.join(kpis.KPIS)}")
         async with self._snapshot() as ask:
-            cursor = await ask.cursor()
-            asked = kpis.Asked(days, end, service, cursor["position"] if cursor else 0)
+            held = await ask.cursor() or {"position": 0, "head": None}
+            asked = window.Asked(days, end, clock.now(), service, held["position"], held["head"])
             return kpis.KPIS[name](asked, await ask.history(asked, name == "change-lead-time"))
 
     async def environments(self) -> tuple[list[str], list[str], list[views.Cell]]:
@@ -228,7 +228,7 @@ class _Ask:
         either = or_(tuple_(c.repo, c.merge_sha).in_(ends), tuple_(c.repo, c.head_sha).in_(ends))
         return self.all(tables.change, either).order_by(c.position)
 
-    async def history(self, asked: kpis.Asked, with_commits: bool) -> kpis.History:  # noqa: FBT001
+    async def history(self, asked: window.Asked, with_commits: bool) -> kpis.History:  # noqa: FBT001
         """Return the rows that a KPI is computed from."""
         d, commit, change = tables.deployment.c, tables.commit.c, tables.change.c
         chosen = true() if asked.service is None else d.service == asked.service

@@ -218,6 +218,8 @@ class NowView(View):
     environments: list[str]
     """In order of tier."""
     matrix: list[Cell]
+    recent: list[TimelineEntry] = Field(default_factory=list)
+    """The newest events, whatever they are about; newest first."""
     quarantined: int | None = None
     events: int
     """Events applied; 0 means that nothing has come in yet."""

@@ -14,7 +14,10 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.kit.database import AsyncEngine, DBAPIError, text
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from services.projector import tables
 from services.projector.readmodels.fact import canonical
 from services.projector.readmodels.rows import Key, Row

@@ -30,6 +30,7 @@ def kpi(
             for q in (50, 75, 90)
         },
         n=len(counted), needed=NEEDED,
+        provisional=rate, provisional_because="the last day is not over" if rate else "",
         excluded={} if rate or not seen else {"without a linked change": 4, "rolled back": 1},
         basis=(
             f"{len(counted)} successful production deployments in {days} days, rollbacks apart."

@@ -1,5 +1,7 @@
 """The rules of the house hold: each is proven by breaking it in a copy and seeing it refused."""
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -13,12 +15,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PACKAGES = ("contracts", "services", "deploy", "demo", "migrations")
-CONTRACTS = {
-    contract["id"]: contract["name"]
-    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
-        "contracts"
-    ]
-}
+_TOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+RULES = {contract["id"]: contract for contract in _TOOLS["importlinter"]["contracts"]}
+CONTRACTS = {id_: rule["name"] for id_, rule in RULES.items()}
 PLANTS = [
     ("storeys", "services/ledger/model.py", "from services.projector import views"),
     ("storeys", "services/projector/store.py", "import services.gatekeeper.facts"),
@@ -36,8 +35,13 @@ PLANTS = [
     ("pure", "services/gatekeeper/judge.py", "import services.kit.logs"),
     ("pure", "services/gatekeeper/facts.py", "import httpx2"),
     ("pure", "services/gatekeeper/rules/words.py", "import fastapi"),
+    ("pure", "services/gatekeeper/policy.py", "from pathlib import Path"),
+    ("pure", "services/ledger/hooks/signature.py", "from time import monotonic"),
+    ("pure", "services/ledger/bindings.py", "import http.client"),
     ("sqlalchemy", "services/ledger/api.py", "import sqlalchemy"),
     ("sqlalchemy", "services/projector/views.py", "from sqlalchemy.ext import asyncio"),
+    ("sqlalchemy", "services/ledger/relay.py", "from sqlalchemy import text"),
+    ("sqlalchemy", "services/projector/runner.py", "from sqlalchemy.exc import DBAPIError"),
     ("aiokafka", "services/ledger/relay.py", "import aiokafka"),
     ("aiokafka", "demo/people.py", "from aiokafka import AIOKafkaProducer"),
     ("httpx2", "services/gatekeeper/api.py", "import httpx2"),
@@ -69,13 +73,15 @@ def _lint(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def _planted(path: Path, line: str) -> Iterator[None]:
-    original = path.read_text(encoding="utf-8")
-    path.write_text(f"{original}\n{line}\n", encoding="utf-8")
+def _planted(line: str, *paths: Path) -> Iterator[None]:
+    originals = {path: path.read_text(encoding="utf-8") for path in paths}
+    for path, original in originals.items():
+        path.write_text(f"{original}\n{line}\n", encoding="utf-8")
     try:
         yield
     finally:
-        path.write_text(original, encoding="utf-8")
+        for path, original in originals.items():
+            path.write_text(original, encoding="utf-8")
 
 
 def test_the_house_as_it_stands_keeps_all_contracts(copy: Path) -> None:
@@ -86,11 +92,95 @@ def test_the_house_as_it_stands_keeps_all_contracts(copy: Path) -> None:
 
 @pytest.mark.parametrize(("contract", "file", "line"), PLANTS)
 def test_a_planted_violation_is_refused(copy: Path, contract: str, file: str, line: str) -> None:
-    with _planted(copy / file, line):
+    with _planted(line, copy / file):
         result = _lint(copy, "--contract", contract)
     assert result.returncode == 1, result.stdout
     assert f"{CONTRACTS[contract]} BROKEN" in result.stdout
     assert file.removesuffix(".py").replace("/", ".") in result.stdout
+
+
+def test_a_pure_module_may_import_nothing_of_what_is_forbidden(copy: Path) -> None:
+    forbidden = RULES["pure"]["forbidden_modules"]
+    with _planted(
+        "\n".join(f"import {name}" for name in forbidden), copy / "services/ledger/model.py"
+    ):
+        result = _lint(copy, "--contract", "pure")
+    refused = set(
+        re.findall(r"services\.ledger\.model is not allowed to import (\S+):", result.stdout)
+    )
+    assert refused == set(forbidden)
+
+
+def test_every_module_that_is_listed_as_pure_is_held_to_it(copy: Path) -> None:
+    modules = RULES["pure"]["source_modules"]
+    files = [_file(copy / module.replace(".", "/")) for module in modules]
+    with _planted("import random", *files):
+        result = _lint(copy, "--contract", "pure")
+    refused = set(
+        re.findall(r"^-? *(\S+) is not allowed to import random:", result.stdout, re.MULTILINE)
+    )
+    assert refused == set(modules)
+
+
+def _file(module: Path) -> Path:
+    return module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+
+
+def _imports(code: str) -> set[str]:
+    """Return the modules that a text imports, by their full names."""
+    found = set[str]()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            origin = "." * node.level + (node.module or "")
+            found |= {f"{origin}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _beyond_thin(code: str) -> set[str]:
+    thin = sys.stdlib_module_names | {"pydantic", "contracts"}
+    return {name for name in _imports(code) if name.split(".")[0] not in thin}
+
+
+def _beyond_parse(code: str) -> set[str]:
+    """Return what a text imports of urllib but `urllib.parse`: import-linter sees urllib only."""
+    return {
+        name for name in _imports(code)
+        if name.split(".")[0] == "urllib" and name.split(".")[1:2] != ["parse"]
+    }  # fmt: skip
+
+
+def test_contracts_import_pydantic_and_the_standard_library_only() -> None:
+    files = sorted((ROOT / "contracts").rglob("*.py"))
+    assert len(files) > 10
+    assert {file.name: found for file in files if (found := _beyond_thin(file.read_text()))} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import yaml", "from pydantic_settings import BaseSettings", "from services.kit import clock",
+     "if True:\n    import attrs.validators", "def late():\n    from jsonschema import validate"],
+)  # fmt: skip
+def test_whatever_else_contracts_would_import_is_found(line: str) -> None:
+    original = (ROOT / "contracts/topics.py").read_text()
+    assert _beyond_thin(original) == set()
+    assert len(_beyond_thin(f"{original}\n{line}\n")) == 1
+
+
+def test_services_and_contracts_use_nothing_of_urllib_but_parse() -> None:
+    files = [file for name in ("contracts", "services") for file in (ROOT / name).rglob("*.py")]
+    assert {str(file): found for file in files if (found := _beyond_parse(file.read_text()))} == {}
+    assert any("urllib.parse.quote" in _imports(file.read_text()) for file in files)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import urllib", "import urllib.request", "from urllib import request",
+     "from urllib.request import urlopen", "from urllib import parse, request"],
+)  # fmt: skip
+def test_whatever_else_of_urllib_is_found(line: str) -> None:
+    assert len(_beyond_parse(line)) == 1
 
 
 NOW = "from datetime import UTC, datetime\n\nMOMENT = datetime.now(UTC)\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -50,11 +51,16 @@ def plan(tell: Teller, release: str) -> None:
 
 
 def cut(tell: Teller, release: str, build: str = "1") -> str:
-    """Cut a candidate, test it and scan it; return its manifest's digest."""
+    """Merge ada's change, cut a candidate, test it and scan it; return its manifest's digest."""
     manifest, artifact = digest(f"{release}/{build}"), digest(f"{release}/{build}/image")
+    sha = digest(f"{release}/{build}/change")[-40:]
+    tell.fact(
+        "change.merged.v1", repo="acme/pay", change_id="7", head_sha=sha[::-1], merge_sha=sha,
+        target="main", commit_shas=[sha], first_commit_at=None, author="dev:ada",
+    )  # fmt: skip
     tell.fact(
         "release.candidate_created.v1", release_id=release, version=f"{release}+{build}",
-        manifest_digest=manifest, artifacts=[artifact],
+        manifest_digest=manifest, artifacts=[artifact], change_ids=[f"acme/pay@{sha}"],
     )  # fmt: skip
     tell.fact(
         "testsuiterun.finished.v1", suite="unit", run_id=f"run-{release}-{build}",
@@ -87,8 +93,14 @@ def test_a_release_goes_from_its_plan_through_its_gate_and_every_step_is_explain
     assert waiting["status"] == "pending"
     assert waiting["who"] == ["dev:grace"]  # tim owns the release and may not approve it
 
-    own = tell.vote("dev:tim", release, GATE)
-    assert own.status_code in {201, 403}, own.text
+    own = tell.vote("dev:tim", release, GATE)  # he has the role: it is recorded, and explained
+    assert own.status_code == 201, own.text
+    assert own.json()["decision"]["decision"] == "pending"
+    (uncounted,) = rule(own.json()["decision"], "release-manager")["not_counted"]
+    assert uncounted == {
+        "position": own.json()["approval"]["position"],
+        "reason": "tim is the owner of this release and may not approve it",
+    }
     stranger = tell.vote("dev:kate", release, GATE)
     assert stranger.status_code == 403
     assert "release-manager" in stranger.json()["detail"]
@@ -150,11 +162,12 @@ def test_a_key_of_a_machine_never_approves(tell: Teller, release: str) -> None:
 def test_a_decision_names_every_history_it_read_and_they_have_not_moved(
     tell: Teller, release: str
 ) -> None:
-    decision = tell.ask(release, GATE)["decision"]
-    assert f"release:{release}" in decision["read_set"]
-    assert "role:release-manager" in decision["read_set"]
-    read = decision["read_set"][f"release:{release}"]
-    assert tell.history(f"release:{release}", as_of=str(tell.head()))["version"] >= read
+    asked = tell.ask(release, GATE)
+    read, before = asked["decision"]["read_set"], str(asked["position"] - 1)
+    assert {f"release:{release}", "role:release-manager", "policy:standard"} < set(read)
+    assert read == {
+        subject: tell.history(subject, as_of=before)["version"] for subject in read
+    }  # so nothing was recorded between reading and recording
 
 
 def a_deployment_status(release: str, state: str, number: int) -> dict[str, Any]:
@@ -197,6 +210,23 @@ def test_a_signed_github_webhook_is_in_the_timeline_within_two_seconds(
     view = tell.read(f"/v1/releases/{release}")
     assert view["deployments"][0]["state"] == "success"
     assert view["row"]["state"] == "deployed"
+
+
+def test_a_real_payload_of_github_is_seen_in_the_timeline_within_two_seconds(
+    tell: Teller, samples: Path
+) -> None:
+    raw = (samples / "github" / "deployment_status.payload.json").read_bytes()
+    before = tell.head()
+    assert tell.hook("deployment_status", raw).status_code == 202
+
+    def newest() -> list[Any]:
+        page = httpx2.get(f"{tell.shape.console}/?format=json", timeout=30).json()
+        return [
+            e for e in page["recent"] if e["position"] > before and e["principal"] == "hook:github"
+        ]
+
+    (entry,) = until(newest, "the deployment in the timeline", seconds=2)
+    assert entry["type"].startswith("deployment.")
 
 
 def test_a_wrong_signature_is_refused_and_nothing_is_stored(tell: Teller, release: str) -> None:

@@ -191,9 +191,9 @@ def _elsewhere(ballot: _Ballot) -> list[NotCounted]:
 def _verdict(ballot: _Ballot, mine: list[Approval], facts: Facts) -> tuple[Status, str, str | None]:
     """Return status, reason, and what would satisfy the rule."""
     rule, roles = ballot.rule, words.either(ballot.rule.roles)
-    if unproved := _unproved(rule, facts):
-        said = f"nobody recorded who wrote {words.both(unproved)}, so four eyes cannot be proved"
-        return "error", said, "an event that names the author of each change"
+    if (unproved := _unproved(rule, facts)) is not None:
+        said, satisfy = unproved
+        return "error", f"nobody recorded {said}, so four eyes cannot be proved", satisfy
     if ballot.no:
         said = words.both([_no(vote) for vote in ballot.no])
         return "fail", said, f"a new candidate, or an approval by {_names(ballot.no)} after all"
@@ -208,11 +208,17 @@ def _verdict(ballot: _Ballot, mine: list[Approval], facts: Facts) -> tuple[Statu
     return "pending", have, f"{more} from {roles}{target if rule.bind else ''}"
 
 
-def _unproved(rule: Approvals, facts: Facts) -> list[str]:
+def _unproved(rule: Approvals, facts: Facts) -> tuple[str, str] | None:
+    """Return what is not known of the authors, and what would tell; None: all is known."""
     if "author" not in (rule.exclude or ()) or facts.candidate is None:
-        return []
+        return None
+    if not (changes := facts.changes()):
+        return "which changes this candidate holds", "a release candidate that names its changes"
     known = facts.authored()
-    return [f"change {words.brief(c)}" for c in facts.candidate.changes if c not in known]
+    silent = [f"change {words.brief(change)}" for change in changes if change not in known]
+    if not silent:
+        return None
+    return f"who wrote {words.both(silent)}", "an event that names the author of each change"
 
 
 def _no(vote: Approval) -> str:

@@ -84,7 +84,7 @@ def _is_about(record: Record, target: str, rule: Evidence, facts: Facts) -> bool
         return True
     if rule.kind == "pipeline":
         return record.about in facts.changes()
-    about = facts.deployments.get(record.about, record.about)
+    about = facts.deployments.get(record.about) or record.about
     return about == target or (facts.candidate is not None and about == facts.candidate.digest)
 
 

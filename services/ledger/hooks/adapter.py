@@ -12,13 +12,16 @@ from typing import TypeAlias
 from contracts.ijson import Json
 from contracts.payloads.model import Tier
 
-VERSION = "1"
+VERSION = "2"
 """Stored with what an adapter made or refused. Raise it when a mapping changes its meaning."""
 
 _NAMESPACE = uuid.UUID("6f1d9f0e-6a43-5d0c-9a55-0c4b8f7f2a31")
 _NOT_IN_IDENTIFIERS = re.compile(r"[\s,\x00-\x1f\x7f]+")
-_TIER_BY_NAME: tuple[tuple[str, Tier], ...] = (
-    ("prod", "production"),
+_BETWEEN_PARTS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W\d_]+")
+_SURELY = re.compile(r"\b(?:production|prod)\b")
+_PRODUCTION = re.compile(r"\b(?:production|prod|prd|live)\b")
+_NOT_PRODUCTION = re.compile(r"\b(pre|non|not|no) ?(?:production|prod|prd|live)\b")
+_TIER_BY_PART: tuple[tuple[str, Tier], ...] = (
     ("stag", "staging"),
     ("qa", "testing"),
     ("test", "testing"),
@@ -48,11 +51,22 @@ class Scope:
         return next(mapped, identifier(names[-1]))
 
     def environment(self, name: str, *, production: bool | None = None) -> dict[str, Json]:
-        """Return `{id, tier}`: the tier from the connection's map, else guessed by name or flag."""
-        return {
-            "id": identifier(name),
-            "tier": self.tiers.get(name) or _tier(name, production=production),
-        }
+        """Return `{id, tier}`. `production`: what the sender says of it; None, it does not say.
+
+        1. The connection's map of tiers wins over everything.
+        2. `production=True` is production: no sender says so without meaning it.
+        3. A name is cut into parts at whatever is no letter and at changes of case. With a part
+           `production`, `prod`, `prd` or `live` it is production, unless the part right before says
+           `pre`, `non`, `not` or `no` (`preprod` in one word counts too): then it is what rule 4
+           says, else staging for `pre` and other for the rest.
+        4. Otherwise, by how a part begins: `stag`, `qa`, `test`, `tst`, `dev`; else other.
+
+        `production=False` beats `prd` and `live`, but neither `production` nor `prod`: GitHub fills
+        in false for each environment that is not named exactly `production`, and a widely used
+        action sends false even for that one, so false is as often a default as a statement.
+        """
+        guessed: Tier = "production" if production is True else _tier(name, production=production)
+        return {"id": identifier(name), "tier": self.tiers.get(name) or guessed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +113,13 @@ def present(**members: Json) -> dict[str, Json]:
 
 
 def _tier(name: str, *, production: bool | None) -> Tier:
-    """Guess by the parts of a name (`eu-prod` is production), then by the sender's flag."""
-    parts = re.split(r"[^a-z]+", name.lower())
-    for prefix, tier in _TIER_BY_NAME:
-        if any(part.startswith(prefix) for part in parts):
+    """Guess by the parts of a name: rules 3 and 4 of `Scope.environment`."""
+    parts = " ".join(_BETWEEN_PARTS.split(name)).lower()
+    denied = _NOT_PRODUCTION.search(parts)
+    meant = _SURELY if production is False else _PRODUCTION
+    if not denied and meant.search(parts):
+        return "production"
+    for prefix, tier in _TIER_BY_PART:
+        if any(part.startswith(prefix) for part in parts.split()):
             return tier
-    return "production" if production else "other"
+    return "staging" if denied and denied[1] == "pre" else "other"

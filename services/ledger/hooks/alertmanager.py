@@ -4,7 +4,8 @@ Each alert → alert.fired or alert.resolved, once per (fingerprint, startsAt, s
 repeats notifications, replicas double them, and annotations change from one to the next, so the
 first delivery wins. An alert is a signal; it becomes an incident only by rule: its `severity`
 label is in the connection's `incident_severities` and it has an environment.
-Labels read: alertname, severity, service (or app, or job), environment (or env).
+Labels read: alertname, severity, service (or app, or job), environment (or env), whose tier is the
+connection's, or guessed by the name (`adapter.Scope.environment`).
 `truncatedAlerts` > 0 means that the sender left alerts out: a loss, shown in the quarantine.
 """
 

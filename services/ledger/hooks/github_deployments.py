@@ -18,6 +18,8 @@ A deployment's id is `github-<number>`. `deployment` created → deployment.queu
 `created_at`: `updated_at` moves when a newer deployment makes an older one inactive. A final
 status that repeats the first outcome is a duplicate; one that contradicts it is a conflict, to be
 seen in the quarantine. `queued`, `pending`, `waiting`, `inactive` are not recorded.
+
+Whether it is production: `production_environment` and the name, by `adapter.Scope.environment`.
 """
 
 from __future__ import annotations

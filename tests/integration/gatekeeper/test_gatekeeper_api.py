@@ -216,6 +216,7 @@ async def test_the_ledgers_newest_text_judges_and_a_broken_one_denies(
     told.tell("policy.activated.v1", data | {"version": 2})
     answer = (await caller.decide()).json()["decision"]
     assert (answer["decision"], answer["policy"]) == ("deny", None)
+    assert answer["summary"] == "Denied: the text that is active as standard is not a valid policy."
     (policy,) = (await caller.send("GET", "/policies")).json()["policies"]
     assert policy["valid"] is False
 

@@ -27,7 +27,7 @@ from services.ledger.settings import LedgerSettings
 from tests.unit.gatekeeper.told import GATE, RELEASE, Told
 
 POLICIES = Path(__file__).parents[3] / "deploy/policies"
-SCOPES = frozenset({"admin", "read", "event:write", "decision:make", "act-as"})
+SCOPES = frozenset({"role:write", "read", "event:write", "decision:make", "act-as"})
 ROSA = Principal("acme:rosa", "A3")
 pytestmark = pytest.mark.postgres
 
@@ -38,6 +38,8 @@ class House:
 
     ledger: HttpLedger
     gatekeeper: Client
+    writer: HttpLedger
+    """Reached with a key that may append events, and nothing else."""
 
     async def tell(self, told: Told) -> None:
         """Append a story: events of people as acting for them, the others by key."""
@@ -53,9 +55,9 @@ class House:
         return await self.gatekeeper.post("/v1/decisions", {"release": RELEASE, "gate": GATE})
 
 
-def _key(ring: Keyring, name: str) -> str:
+def _key(ring: Keyring, name: str, scopes: frozenset[str] = SCOPES) -> str:
     secret, ends = secrets.token_hex(16), clock.now() + timedelta(days=1)
-    ring.add(Key(name, f"service:{name}", digest(secret), SCOPES, ends))
+    ring.add(Key(name, f"service:{name}", digest(secret), scopes, ends))
     return secret
 
 
@@ -67,6 +69,9 @@ async def house(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     clients = [
         Client("http://ledger", _key(ring, name), ledger.app) for name in ("gatekeeper", "x")
     ]
+    clients.append(
+        Client("http://ledger", _key(ring, "ci", frozenset({"event:write"})), ledger.app)
+    )
     settings = GatekeeperSettings(policies=POLICIES)
     gatekeeper = gatekeeper_service.build(shared, settings, ring, HttpLedger(clients[0]))
     caller = Client("http://gatekeeper", _key(ring, "projector"), gatekeeper.app)
@@ -78,7 +83,7 @@ async def house(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         async with asyncio.timeout(10):
             while await gatekeeper.checks["policy"]():  # noqa: ASYNC110 - nothing tells us
                 await asyncio.sleep(0.02)
-        yield House(HttpLedger(clients[1]), caller)
+        yield House(HttpLedger(clients[1]), caller, HttpLedger(clients[2]))
 
 
 def story() -> Told:
@@ -103,6 +108,27 @@ async def test_from_waiting_to_allowed_on_record(house: House) -> None:
     assert history.version == voted["decision"]["read_set"][f"release:{RELEASE}"] + 1
     listed = await house.gatekeeper.get(f"/v1/releases/{RELEASE}/decisions")
     assert [one["decision"]["decision"] for one in listed["decisions"]] == ["allow", "pending"]
+
+
+async def test_a_foreign_event_by_the_name_of_ours_hands_out_no_role(house: House) -> None:
+    await house.tell(story())
+    eve = Principal("acme:eve", "A3")
+    role = {"scope": "*", "role": "release-manager", "principal": eve.id}
+    assigned: dict[str, Any] = {"specversion": "1.0", "id": "1", "source": "/ci",
+                                "subject": "role:release-manager", "data": role}  # fmt: skip
+    ours = Event.model_validate(assigned | {"type": "org.releaseledger.role.assigned.v1"})
+    with pytest.raises(Forbidden, match="role:write"):
+        await house.writer.append("main", [ours])
+    foreign = Event.model_validate(assigned | {"type": "role.assigned.v1"})
+    odd = {"id": "2", "type": "release.planned.v1", "subject": f"release:{RELEASE}", "data": {}}
+    await house.writer.append("main", [foreign])
+    await house.writer.append("main", [Event.model_validate(assigned | odd)])
+    with pytest.raises(Forbidden, match="release-manager"):
+        await house.vote(eve)
+    decision = (await house.decide())["decision"]
+    assert decision["read_set"]["role:release-manager"] == 3, "it was read, and meant nothing"
+    (rule,) = [r for r in decision["rules"] if r["rule"] == "release-manager"]
+    assert (rule["status"], rule["who"]) == ("pending", ["acme:rosa"])
 
 
 async def test_no_allow_rests_on_a_history_that_moved(house: House) -> None:

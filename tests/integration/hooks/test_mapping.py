@@ -5,6 +5,7 @@ import pytest
 
 from contracts.problem import Unavailable
 from services.ledger.appender import Appender
+from services.ledger.hooks.adapter import VERSION
 from services.ledger.hooks.store import Claim
 from tests.integration.hooks.desk import BEARER, Desk, name, open_desk
 from tests.unit.hooks.payloads import (
@@ -32,7 +33,7 @@ async def test_a_delivery_becomes_an_event_that_says_how_it_came_in(desk: Desk) 
         "principal": "hook:github", "assurance": "A2", "connection": "github",
         "raw_sha256": row["raw_sha256"],
     }  # fmt: skip
-    assert (row["state"], row["positions"], row["adapter_version"]) == ("mapped", [1], "1")
+    assert (row["state"], row["positions"], row["adapter_version"]) == ("mapped", [1], VERSION)
 
 
 async def test_the_loop_maps_at_once_when_a_delivery_arrives(desk: Desk) -> None:

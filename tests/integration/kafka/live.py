@@ -8,10 +8,12 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
+from sqlalchemy import text
+
 from contracts import catalogue
 from contracts.event import Origin, Page, Receipt
 from services.kit import clock
-from services.kit.database import engine, text
+from services.kit.database import engine
 from services.kit.kafka import KafkaProducer
 from services.ledger.appender import Appender, Submission
 from services.ledger.lease import Lease

@@ -136,7 +136,7 @@ async def test_what_can_never_be_recorded_is_set_aside_with_its_bytes(harness: H
         ("unsupported-media-type", b"[]", {"content-type": "application/cloudevents-batch+json"}),
         ("too-large: the event has", ijson.dumps(event(data="x" * 300_000)),
          {"content-type": STRUCTURED}),
-        ("forbidden: to write org.releaseledger.role.assigned.v1 needs the scope admin",
+        ("forbidden: to write org.releaseledger.role.assigned.v1 needs the scope role:write",
          ijson.dumps(event(type="org.releaseledger.role.assigned.v1", subject="role:cab",
                            data={"scope": "*", "role": "cab", "principal": "idp:me"})),
          {"content-type": STRUCTURED}),

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from contracts import topics
 from contracts.event import RecordedEvent
-from services.kit.database import text
 from services.kit.kafka import KafkaProducer, Record, Undelivered
 from services.kit.metrics import REGISTRY
 from services.ledger.lease import Lease

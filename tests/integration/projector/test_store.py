@@ -13,6 +13,7 @@ from contracts.problem import NotFound
 from services.kit import clock
 from services.projector.store import Store
 from services.projector.views import ReleaseFilter
+from services.projector.writing import Projection
 from tests.integration.projector.memory import project
 from tests.unit.projector.recorded import (
     PRODUCTION,
@@ -188,3 +189,23 @@ async def test_the_kpis_come_from_the_rows(engine: AsyncEngine) -> None:
     assert (web.n, web.value, web.excluded) == (0, None, {"baseline": 1})
     early = await store.kpi("deployment-frequency", days=7, end=START + timedelta(hours=20))
     assert early.n == 1
+
+
+async def test_a_kpi_is_provisional_until_its_days_are_over_and_the_ledger_is_read(
+    engine: AsyncEngine,
+) -> None:
+    over = START + timedelta(days=6, hours=15)
+    unread = await Store(engine).kpi("deployment-frequency", end=over)
+    assert unread.provisional_because == "nothing was read from the ledger yet"
+    log = Log()
+    story(log)
+    store = await project(engine, log)
+    assert not (await store.kpi("deployment-frequency", end=over)).provisional
+    today = await store.kpi("change-lead-time", end=clock.now())
+    assert today.provisional_because == "the last day is not over"
+
+    projection = Projection(engine, "main")
+    async with projection.claim() as claim:
+        await projection.seen(claim, len(log.events) + 3, log.events[-1].recorded_at)
+    behind = await store.kpi("deployment-frequency", end=over)
+    assert behind.provisional_because == "events not read yet: 3"

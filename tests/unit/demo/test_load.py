@@ -29,7 +29,7 @@ from services.projector.settings import ProjectorSettings
 
 pytestmark = pytest.mark.postgres
 NOW = datetime(2026, 3, 4, 15, 30, 41, tzinfo=UTC)
-LEDGER, GATEKEEPER = "http://ledger/ledger", "http://gatekeeper/gatekeeper"
+LEDGER, GATEKEEPER = "http://127.0.0.1/ledger", "http://127.0.0.1/gatekeeper"
 SHORT: dict[str, tuple[str, ...]] = {
     "pay": ("major", "waiting"),
     "web": ("normal", "relapse", "hotfix"),

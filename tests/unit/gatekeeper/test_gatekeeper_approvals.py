@@ -14,7 +14,7 @@ from contracts.decision import RuleResult
 from services.gatekeeper.rules import approvals
 from services.gatekeeper.rules.matching import assign
 from services.gatekeeper.schema import Approvals, Stage
-from tests.unit.gatekeeper.told import OTHER_MANIFEST, START, Told, moment
+from tests.unit.gatekeeper.told import OTHER_MANIFEST, SHA, START, Told, moment
 
 QA, FAY, KIM, HAL = "acme:qi", "acme:fay", "acme:kim", "acme:hal"
 
@@ -85,6 +85,34 @@ def test_a_change_whose_author_nobody_recorded_is_an_error() -> None:
     assert "nobody recorded who wrote change acme/pay@9fceb02" in result.reason
 
 
+def test_the_change_that_was_built_needs_an_author_whatever_the_candidate_names() -> None:
+    told = story().packaged("1" * 40).vote(QA)
+    result = judged(told, rule())["qa"]
+    assert result.status == "error"
+    assert "who wrote change acme/pay@1111111, so four eyes" in result.reason
+    told.merged(author="acme:qi", sha="1" * 40)
+    assert reasons(judged(told, rule())["qa"]) == [
+        "qi wrote change acme/pay@1111111 and may not approve it"
+    ]
+
+
+def test_a_candidate_that_names_no_change_does_not_switch_four_eyes_off() -> None:
+    told = Told().planned().merged(author="acme:qi").candidate(changes=()).role("qa", QA, FAY)
+    result = judged(told.vote(QA), rule())["qa"]
+    assert (result.status, result.satisfy) == (
+        "error",
+        "a release candidate that names its changes",
+    )
+    assert result.reason == (
+        "nobody recorded which changes this candidate holds, so four eyes cannot be proved"
+    )
+    assert judged(told, rule(exclude=["requester"]))["qa"].status == "pass"
+    told.packaged(SHA)
+    result = judged(told, rule())["qa"]
+    assert (result.status, result.who) == ("pending", [FAY])
+    assert reasons(result) == ["qi wrote change acme/pay@9fceb02 and may not approve it"]
+
+
 def test_pressing_the_merge_button_writes_nothing() -> None:
     told = story()
     sha = told.events[1].data["merge_sha"]
@@ -135,6 +163,7 @@ def test_a_rebuild_voids_the_approvals_of_what_was_before() -> None:
 
 def test_without_a_candidate_there_is_nothing_to_approve() -> None:
     result = judged(Told().planned().role("qa", QA), rule())["qa"]
+    assert result.status == "pending"
     assert "there is no candidate yet" in result.reason
 
 

@@ -17,18 +17,69 @@ from services.ledger.hooks.adapter import Scope, identifier, natural_id
         ("github-pages", "other"),
         ("reproduction", "other"),
         ("latest", "other"),
+        ("PRODUCTION", "production"),
+        ("euProd2", "production"),
+        ("EUProd", "production"),
+        ("eu/prd", "production"),
+        ("live.eu west", "production"),
+        ("pay_live3", "production"),
+        ("product-docs", "other"),
+        ("ProductDocs", "other"),
+        ("prodigy", "other"),
+        ("olive", "other"),
+        ("liveness", "other"),
+        ("non-prod", "other"),
+        ("nonprod", "other"),
+        ("not_production", "other"),
+        ("no prod", "other"),
+        ("NonProd1", "other"),
+        ("nonlive", "other"),
+        ("non-prod-qa", "testing"),
+        ("pre-prod", "staging"),
+        ("preProd", "staging"),
+        ("preprod-eu-2", "staging"),
+        ("pre_production", "staging"),
+        ("pre-prod-test", "testing"),
+        ("non-eu-prod", "production"),
+        ("casino-prod", "production"),
+        ("", "other"),
     ],
 )
 def test_a_tier_is_guessed_from_the_parts_of_a_name(name: str, tier: str) -> None:
     assert Scope("c").environment(name)["tier"] == tier
 
 
-def test_the_connections_map_beats_the_name_and_the_name_beats_the_flag() -> None:
-    scope = Scope("c", tiers={"prod-mirror": "testing"})
-    assert scope.environment("prod-mirror", production=True)["tier"] == "testing"
-    assert scope.environment("staging", production=True)["tier"] == "staging"
-    assert scope.environment("eu-west", production=True)["tier"] == "production"
-    assert scope.environment("eu-west", production=False)["tier"] == "other"
+@pytest.mark.parametrize("production", [None, True, False])
+def test_the_connections_map_beats_the_name_and_what_the_sender_says(
+    *, production: bool | None
+) -> None:
+    scope = Scope("c", tiers={"prod-mirror": "testing", "non-prod": "production"})
+    assert scope.environment("prod-mirror", production=production)["tier"] == "testing"
+    assert scope.environment("non-prod", production=production)["tier"] == "production"
+
+
+@pytest.mark.parametrize("name", ["production", "eu-west", "staging", "non-prod", "qa2"])
+def test_who_says_production_means_it_whatever_the_name(name: str) -> None:
+    assert Scope("c").environment(name, production=True)["tier"] == "production"
+
+
+@pytest.mark.parametrize(
+    ("name", "tier"),
+    [
+        ("production", "production"),
+        ("Prod", "production"),
+        ("eu-prod-1", "production"),
+        ("live", "other"),
+        ("eu-prd", "other"),
+        ("live-test", "testing"),
+        ("non-prod", "other"),
+        ("preprod", "staging"),
+        ("staging", "staging"),
+        ("eu-west", "other"),
+    ],
+)
+def test_who_says_not_production_beats_a_doubtful_name_only(name: str, tier: str) -> None:
+    assert Scope("c").environment(name, production=False)["tier"] == tier
 
 
 def test_names_with_white_space_become_identifiers() -> None:

@@ -154,6 +154,31 @@ def test_the_deployment_convention_links_it_to_a_release() -> None:
     assert {"release:pay-1.42", f"artifact:{DIGEST}", "deployment:github-40"} <= set(named)
 
 
+@pytest.mark.parametrize(
+    ("environment", "flag", "tier"),
+    [
+        ("production", {}, "production"),
+        ("production", {"production_environment": True}, "production"),
+        ("production", {"production_environment": False}, "production"),
+        ("eu-west", {"production_environment": True}, "production"),
+        ("staging", {"production_environment": True}, "production"),
+        ("live", {}, "production"),
+        ("live", {"production_environment": False}, "other"),
+        ("live", {"production_environment": None}, "production"),
+        ("live", {"production_environment": "false"}, "production"),
+        ("pre-prod", {"production_environment": False}, "staging"),
+        ("product-docs", {"production_environment": False}, "other"),
+    ],
+)
+def test_production_is_what_github_says_where_it_can_be_meant(
+    environment: str, flag: dict[str, Any], tier: str
+) -> None:
+    sent = payloads.deployment(environment=environment, **flag)
+    data = only(map_github("deployment", sent))["data"]
+    assert isinstance(data, dict)
+    assert data["environment"] == {"id": environment, "tier": tier}
+
+
 @pytest.mark.parametrize("payload", ["", "deploy it", "[1]", "17", [], {"note": "x"}])
 def test_a_deployment_without_the_convention_is_one_of_no_release(payload: Any) -> None:
     scope = Scope("github", service_map={"acme/pay": "payments"})

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.projector import kpis
 from services.projector.measures import KpiView
+from services.projector.window import Asked
 from tests.unit.projector.recorded import (
     START,
     Log,
@@ -20,11 +21,13 @@ MIDNIGHT = START.replace(hour=0)
 HOUR = 3600.0
 
 
-def asked(days: int = 7, end: datetime = MIDNIGHT + timedelta(days=7), **more: Any) -> kpis.Asked:
-    return kpis.Asked(days, end, **more)
+def asked(days: int = 7, end: datetime = MIDNIGHT + timedelta(days=7), **more: Any) -> Asked:
+    """Ask long after the end, of read models that hold everything, unless told otherwise."""
+    known: dict[str, Any] = {"now": end + timedelta(days=30), "head": 0}
+    return Asked(days, end, **known | more)
 
 
-def history(log: Log, question: kpis.Asked) -> kpis.History:
+def history(log: Log, question: Asked) -> kpis.History:
     """Select from the folded rows as the store does, but for the end: that is the figure's own."""
     rows = fold(log.events)
     won = [
@@ -43,12 +46,12 @@ def history(log: Log, question: kpis.Asked) -> kpis.History:
     )
 
 
-def frequency(log: Log, question: kpis.Asked | None = None) -> KpiView:
+def frequency(log: Log, question: Asked | None = None) -> KpiView:
     question = question or asked()
     return kpis.deployment_frequency(question, history(log, question))
 
 
-def lead(log: Log, question: kpis.Asked | None = None) -> KpiView:
+def lead(log: Log, question: Asked | None = None) -> KpiView:
     question = question or asked()
     return kpis.change_lead_time(question, history(log, question))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -26,6 +26,8 @@ from tests.unit.projector.recorded import (
     deployment,
     digest,
 )
+
+SOON = timedelta(microseconds=1)
 
 
 def test_nothing_known_is_not_zero() -> None:
@@ -109,8 +111,32 @@ def test_the_day_that_is_not_over_counts_as_far_as_it_has_come() -> None:
     assert len(answer.series) == 2
 
 
+@pytest.mark.parametrize(
+    ("now", "known", "why"),
+    [
+        (timedelta(days=7), {}, ""),
+        (timedelta(days=7) - SOON, {}, "the last day is not over"),
+        (timedelta(days=7), {"position": 8, "head": 10}, "events not read yet: 2"),
+        (timedelta(days=7), {"position": 10, "head": 10}, ""),
+        (timedelta(days=7), {"head": None}, "nothing was read from the ledger yet"),
+        (timedelta(days=6), {"position": 1, "head": 2},
+         "the last day is not over; events not read yet: 1"),
+    ],
+)  # fmt: skip
+def test_a_figure_is_provisional_until_its_days_are_over_and_read(
+    now: timedelta, known: dict[str, Any], why: str
+) -> None:
+    log = Log()
+    ship(log, 1, 0)
+    for end in (timedelta(days=7), timedelta(days=6, hours=15)):
+        question = asked(end=MIDNIGHT + end, now=MIDNIGHT + now, **known)
+        for answer in (frequency(log, question), lead(log, question)):
+            assert (answer.provisional, answer.provisional_because) == (bool(why), why)
+
+
 def test_the_documentation_explains_each_figure_and_each_reason() -> None:
     words = (Path(__file__).parents[3] / "docs" / "kpis.md").read_text()
+    assert "`provisional`" in words
     assert re.findall(r"^## ([a-z]+(?:-[a-z]+)+)$", words, re.MULTILINE) == list(kpis.KPIS)
     reasons = {*get_args(kpis.Apart), *get_args(leadtime.Reason)} - {""}
     assert set(re.findall(r"^\| `(\w+)` \|", words, re.MULTILINE)) == reasons

@@ -53,6 +53,19 @@ def test_median_and_quantiles_of_exact_seconds() -> None:
     assert answer.by_service == {"pay": 20 * HOUR}
 
 
+def test_a_lead_time_of_no_time_at_all_is_measured() -> None:
+    log = Log()
+    push(log, 0, 1)
+    ship(log, 1, 1, head=1)
+    for number in (2, 3, 4):
+        push(log, number * 5, number, written=number * 5)
+        ship(log, number, number * 5, head=number)
+    answer = lead(log)
+    assert (answer.value, answer.n) == (0, 3)
+    assert answer.by_service == {"pay": 0}
+    assert answer.series[0].value == 0
+
+
 def test_fewer_than_needed_have_no_headline() -> None:
     log = Log()
     push(log, 0, 1)
