@@ -43,8 +43,8 @@ test: .venv/dev.stamp ## the whole suite on a real PostgreSQL, a real Kafka and 
 	@$(PY) -m pytest
 
 .PHONY: test-fast
-test-fast: .venv/dev.stamp ## the inner loop: without Kafka, browser and slow tests
-	@$(PY) -m pytest -q -m "not kafka and not browser and not slow"
+test-fast: .venv/dev.stamp ## the inner loop: without servers, browser and slow tests
+	@$(PY) -m pytest -q -m "not postgres and not kafka and not browser and not slow"
 
 .PHONY: check
 check: .venv/dev.stamp ## lint, format, types and import contracts

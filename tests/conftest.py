@@ -150,4 +150,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for server in SERVERS:
             if server in used:
                 item.add_marker(server)
+        if {"one_process", "shape"} & set(used):
+            item.add_marker("slow")
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
