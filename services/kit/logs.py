@@ -36,11 +36,10 @@ def configure(style: str = "text", level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("uvicorn.access", "aiokafka", "httpx2", "httpcore2", "alembic"):
+    for noisy in ("uvicorn.access", "httpx2", "httpcore2", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # They repeat what is raised to us anyway, or what every first join of a group says.
-    for repeating in ("aiokafka.cluster", "aiokafka.consumer.group_coordinator"):
-        logging.getLogger(repeating).setLevel(logging.CRITICAL)
+    # It logs as errors what is raised to us anyway, or mends itself (a first join, a new leader).
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

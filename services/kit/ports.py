@@ -58,6 +58,13 @@ class Ledger(Protocol):
         """Return one event, or raise `NotFound`."""
 
 
+class Shelf(Ledger, Protocol):
+    """A ledger and what came to it and could not be read."""
+
+    async def quarantined(self, ledger: str) -> int:
+        """Return how many deliveries stand in quarantine."""
+
+
 class Feed(Protocol):
     """Delivers a ledger's events to one reader, who keeps the cursor."""
 

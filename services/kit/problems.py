@@ -80,7 +80,9 @@ async def _http(request: Request, error: Exception) -> Response:
     kind = _BY_STATUS.get(error.status_code)
     detail = f"{request.method} {request.url.path}" if error.status_code in {404, 405} else ""
     problem = kind(detail) if kind else _other(error)
-    return response(problem, request.scope.get("request_id"))
+    answer = response(problem, request.scope.get("request_id"))
+    answer.headers.update(error.headers or {})  # Allow, for one: RFC 9110 §15.5.6 demands it
+    return answer
 
 
 def _other(error: HTTPException) -> Problem:

@@ -127,6 +127,11 @@ class HttpLedger:
             if not page.events:
                 raise problem.Unavailable(f"the history of {subject} ends before its version")
 
+    async def quarantined(self, ledger: str) -> int:
+        """Return how many deliveries stand in quarantine."""
+        answer = await self._client.get(f"/v1/ledgers/{ledger}/quarantine", limit=1)
+        return int(answer["open"])
+
     async def event(self, ledger: str, position: int) -> RecordedEvent:
         """See `ports.Ledger.event`."""
         answer = await self._client.get(f"/v1/ledgers/{ledger}/events/{position}")

@@ -48,7 +48,7 @@ def release_row(row: Row) -> views.ReleaseRow:
         **shown,
         gates_passed=sum(verdict in _ALLOWED for verdict in verdicts),
         gates_total=len(verdicts),
-        lead_time_seconds=_between(row["planned_at"], row["deployed_at"]),
+        lead_time_seconds=between(row["planned_at"], row["deployed_at"]),
     )
 
 
@@ -151,5 +151,7 @@ def _only_named(linked: list[str], known: list[dict[str, Any]]) -> list[dict[str
     ]
 
 
-def _between(start: str, end: str | None) -> float | None:
-    return None if end is None else (parse_time(end) - parse_time(start)).total_seconds()
+def between(start: str, end: str | None) -> float | None:
+    """Return seconds, or None where there is no end or it lies before the start."""
+    seconds = -1.0 if end is None else (parse_time(end) - parse_time(start)).total_seconds()
+    return seconds if seconds >= 0 else None

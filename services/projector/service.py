@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from services.kit import database, remote, service
 from services.kit.identity import Keyring
-from services.kit.ports import Feed, Ledger
+from services.kit.ports import Feed, Shelf
 from services.kit.settings import SettingsError, Shared
 from services.projector import api
 from services.projector.runner import Runner
@@ -26,7 +26,7 @@ class Neighbours:
     """Whom the projector listens to and speaks with. The console acts through `gatekeeper`."""
 
     feed: Feed
-    ledger: Ledger
+    ledger: Shelf
     gatekeeper: remote.Client
 
 

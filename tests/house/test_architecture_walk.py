@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted(
-    p for p in [*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/**/*.md")]
+    p for p in [*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/README.md"), *ROOT.glob("docs/**/*.md")]
     if ".venv" not in p.parts
 )  # fmt: skip
 FOLDERS = {"contracts", "services", "migrations", "deploy", "demo", "tests", "bench", "docs"}

@@ -251,6 +251,8 @@ def test_garbage_with_a_right_signature_is_taken_and_one_row_stands_in_quarantin
     (row,) = until(arrived, "the quarantine row")
     assert row["connection"] == "github"
     assert row["reason"]
+    page = httpx2.get(f"{tell.shape.console}/?format=json", timeout=30).json()
+    assert page["quarantined"] >= 1  # the console's first page says so, too
 
 
 def test_the_same_event_twice_is_one_event_and_the_first_receipt(tell: Teller) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from services.kit.identity import Keyring
-    from services.kit.ports import Ledger
+    from services.kit.ports import Shelf
     from services.kit.remote import Client
     from services.kit.settings import Shared
     from services.projector.web.people import Person
@@ -33,7 +33,7 @@ def add_console(  # noqa: PLR0913, PLR0917 - the one place where the console mee
     app: FastAPI,
     store: Reads,
     gatekeeper: Client,
-    ledger: Ledger,
+    ledger: Shelf,
     shared: Shared,
     people: Sequence[Person],
     keyring: Keyring | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from contracts.problem import Invalid, NotFound
+from contracts.problem import Invalid, NotFound, Problem
 from services.kit import clock
 from services.projector.views import Freshness, GateView, ReleaseFilter, ReleaseView
 from services.projector.web.people import Person
@@ -47,10 +48,18 @@ class Pages:
         """Show what needs the viewer, what moves, what is blocked, and what runs where."""
         viewer = self._console.viewer(request)
         view = await self._console.store.now(viewer.id if viewer else None)
+        view = view.model_copy(update={"quarantined": await self._quarantined()})
         template = "now.html" if view.events else "first_run.html"
         return _as_json(request, view) or await self._console.page(
             request, template, view=view, cells={(c.service, c.environment): c for c in view.matrix}
         )
+
+    async def _quarantined(self) -> int | None:
+        """Ask the ledger; a page without that number is better than no page."""
+        name = (await self._console.store.freshness()).ledger
+        with contextlib.suppress(Problem):
+            return await self._console.ledger.quarantined(name)
+        return None
 
     async def freshness(self, request: Request) -> Response:
         """Answer the header's question: what is new since `at`, the position of the open page."""
@@ -62,7 +71,10 @@ class Pages:
     async def releases(self, request: Request) -> Response:
         """List releases, narrowed by search and facets."""
         wanted = _filter(request)
-        page = await self._console.store.releases(wanted)
+        # The log knows people by their ids only; the names stand in the directory.
+        person = self._console.directory.named(wanted.q)
+        asked = wanted.model_copy(update={"q": person.id if person else wanted.q.strip()})
+        page = await self._console.store.releases(asked)
         return _as_json(request, page) or await self._console.page(
             request, "releases.html", page=page, wanted=wanted, link=_linker(wanted), facets=FACETS
         )

@@ -39,6 +39,11 @@ class Directory:
         """Return the person behind a principal, or None."""
         return self._by_id.get(principal or "")
 
+    def named(self, name: str) -> Person | None:
+        """Return the person of this name (any case), or None."""
+        wanted = name.strip().casefold()
+        return next((p for p in self._by_id.values() if p.name.casefold() == wanted), None)
+
     def name(self, principal: str) -> str:
         """Return a person's name; of others the principal without its issuer."""
         person = self._by_id.get(principal)

@@ -82,8 +82,11 @@ def at_clock(text: str | None) -> Markup:
 
 
 def at_day(text: str | None) -> Markup:
-    """Return a `<time>` that reads as day and time: `23 Nov, 17:02`."""
-    return _time(text, f"{moment(text):%-d %b, %H:%M}") if text else Markup("–")
+    """Return a `<time>` that reads as day and time: `23 Nov, 17:02`, with another year named."""
+    if not text:
+        return Markup("–")
+    year = "" if moment(text).year == clock.now().year else f" {moment(text):%Y}"
+    return _time(text, f"{moment(text):%-d %b}{year}, {moment(text):%H:%M}")
 
 
 def since(text: str | None) -> str:
@@ -97,10 +100,10 @@ def passed(text: str) -> bool:
 
 
 def day(text: str) -> str:
-    """Return the heading of a day: `Monday 23 November 2026`, with today and yesterday named."""
+    """Return the heading of a day of record: `Recorded today, 23 November 2026`."""
     then, today = moment(text).date(), clock.now().astimezone(UTC).date()
-    name = {0: "Today", 1: "Yesterday"}.get((today - then).days)
-    return f"{name}, {then:%-d %B %Y}" if name else f"{then:%A, %-d %B %Y}"
+    name = {0: "today", 1: "yesterday"}.get((today - then).days, f"on {then:%A}")
+    return f"Recorded {name}, {then:%-d %B %Y}"
 
 
 def short_day(text: str) -> str:

@@ -15,7 +15,7 @@ from services.projector.web.people import COOKIE, Directory, Person
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from services.kit.ports import Ledger
+    from services.kit.ports import Shelf
     from services.kit.remote import Client
     from services.kit.settings import Shared
     from services.projector.views import Freshness
@@ -34,7 +34,7 @@ class Console:
 
     store: Reads
     gatekeeper: Client
-    ledger: Ledger
+    ledger: Shelf
     shared: Shared
     directory: Directory
     assets: Assets

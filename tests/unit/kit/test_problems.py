@@ -67,6 +67,10 @@ async def test_every_failure_is_a_problem(
     assert "secret" not in answer.text
 
 
+async def test_a_method_that_is_not_there_is_told_which_are(app: FastAPI) -> None:
+    assert (await ask(app, "DELETE", "/things")).headers["allow"] == "GET"
+
+
 async def test_nul_in_an_address_is_refused_before_any_database_sees_it(app: FastAPI) -> None:
     for address in ("/things?limit=%00", "/things%00"):
         answer = await ask(app, "GET", address)
