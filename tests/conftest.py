@@ -15,6 +15,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
 from deploy.embedded import (
@@ -28,6 +29,9 @@ from tests.story.served import Shape, all_in_one
 
 CI = os.environ.get("CI") == "true"
 SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "samples"
+# No deadline: how long an example takes says more of the machine than of the code.
+settings.register_profile("house", settings.get_profile("ci" if CI else "default"), deadline=None)
+settings.load_profile("house")
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
 

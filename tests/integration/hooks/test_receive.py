@@ -1,7 +1,4 @@
-import asyncio
 import hashlib
-import statistics
-import time
 
 import asyncpg
 import pytest
@@ -105,15 +102,10 @@ async def test_what_came_in_cannot_be_changed_or_deleted(desk: Desk) -> None:
             await desk.database.execute(statement.format("ledger.hook_delivery"))
 
 
-async def test_the_answer_comes_in_tens_of_milliseconds(desk: Desk) -> None:
-    seconds = []
-    mapper = asyncio.create_task(desk.hooks.run())
-    for number in range(100):
-        began = time.perf_counter()
-        answer = await desk.github("push", push(before=f"{number:040d}"))
-        seconds.append(time.perf_counter() - began)
-        assert answer.status_code == 202
-    mapper.cancel()
-    median, worst = statistics.median(seconds) * 1000, max(seconds) * 1000
-    print(f"202 after {median:.1f} ms (median), {worst:.1f} ms (slowest of 100)")  # noqa: T201
-    assert median < 50
+async def test_the_answer_does_not_wait_for_the_mapping(desk: Desk) -> None:
+    for number in range(20):  # nobody maps while these are taken in
+        assert (await desk.github("push", push(before=f"{number:040d}"))).status_code == 202
+    assert await stored(desk) == 20
+    assert await desk.types() == []
+    await desk.map_all()
+    assert len(await desk.types()) == 20
