@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,26 +119,21 @@ def all_in_one(name: str, data: Path, **env: str) -> Shape:
     return Shape(name, f"{url}/ledger", f"{url}/gatekeeper", f"{url}/projector", url, [process])
 
 
-def apart(name: str, folder: Path, database_url: str, kafka: str) -> Shape:
+def apart(name: str, folder: Path, database_url: str, kafka: str, **more: str) -> Shape:
     """Start three processes, as in production, against given servers."""
     ports = {part: free_port() for part in ("ledger", "gatekeeper", "projector")}
-    env = environment(
-        DATABASE_URL=database_url,
-        KAFKA_BOOTSTRAP_SERVERS=kafka,
-        RLG_SERVICE_KEY="demo-key",
-        RLG_LEDGER_URL=f"http://127.0.0.1:{ports['ledger']}",
-        RLG_GATEKEEPER_URL=f"http://127.0.0.1:{ports['gatekeeper']}",
+    env = (
+        environment(
+            DATABASE_URL=database_url,
+            KAFKA_BOOTSTRAP_SERVERS=kafka,
+            RLG_SERVICE_KEY="demo-key",
+            RLG_LEDGER_URL=f"http://127.0.0.1:{ports['ledger']}",
+            RLG_GATEKEEPER_URL=f"http://127.0.0.1:{ports['gatekeeper']}",
+        )
+        | more
     )
     processes = [Process(part, port, env, folder / f"{part}.log") for part, port in ports.items()]
     for process in processes:
         process.wait_until_ready()
     ledger, gatekeeper, projector = (process.url for process in processes)
     return Shape(name, ledger, gatekeeper, projector, projector, processes)
-
-
-@contextlib.contextmanager
-def running(shape: Shape) -> Iterator[Shape]:
-    try:
-        yield shape
-    finally:
-        shape.stop()
