@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from contracts import catalogue, ijson
+from contracts import catalogue, ijson, upcasting
 from contracts.event import OURS, Event, HistoryPage, RecordedEvent, format_time, parse_time
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.folding import fold
@@ -213,7 +213,8 @@ class Told:
         """Return a subject's history as of a position."""
         head = len(self.events) if upto is None else upto
         events = [e for e in self.events if subject in e.versions and e.position <= head]
-        return HistoryPage(subject=subject, version=len(events), events=events, head=head)
+        page = HistoryPage(subject=subject, version=len(events), events=events, head=head)
+        return upcasting.history(page)
 
     def pages(self) -> list[HistoryPage]:
         """Return all histories."""
