@@ -213,12 +213,11 @@ class Told:
         """Return a subject's history as of a position."""
         head = len(self.events) if upto is None else upto
         events = [e for e in self.events if subject in e.versions and e.position <= head]
-        page = HistoryPage(subject=subject, version=len(events), events=events, head=head)
-        return upcasting.history(page)
+        return HistoryPage(subject=subject, version=len(events), events=events, head=head)
 
     def pages(self) -> list[HistoryPage]:
-        """Return all histories."""
-        return [self.page(subject) for subject in self.versions]
+        """Return all histories, as the newest majors tell them."""
+        return [upcasting.history(self.page(subject)) for subject in self.versions]
 
     def facts(self, gate: str = GATE) -> Facts:
         """Return what the gatekeeper would know after reading everything."""
