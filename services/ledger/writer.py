@@ -133,7 +133,7 @@ class Writer:
     async def _connection(self) -> database.Connection:
         if self._open is None or self._open.is_closed():
             name = f"ledger writer {self.ledger.name}"
-            self._open = await database.connection(self._url, name, _SETTINGS)
+            self._open = await database.connection(self._url, name, _SETTINGS, role="rlg_appender")
         return self._open
 
 
