@@ -53,7 +53,7 @@ def _server_settings(name: str, role: str | None) -> dict[str, str]:
         "idle_in_transaction_session_timeout": str(STATEMENT_TIMEOUT_MS),
         "timezone": "UTC",
         "jit": "off",
-        # The server notices within half a minute that our machine is gone, and lets go of its locks.
+        # When our machine is gone the server notices within half a minute and frees its locks.
         "tcp_keepalives_idle": "15",
         "tcp_keepalives_interval": "5",
         "tcp_keepalives_count": "3",

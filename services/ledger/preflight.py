@@ -71,13 +71,17 @@ _RULES: tuple[tuple[Callable[[Facts], bool], str], ...] = (
     ),
     (
         lambda f: f["synchronous_commit"] in {"off", "local"},
-        "synchronous_commit is {synchronous_commit} for {login}, "
-        "so a crash could lose what was acknowledged: set it to on",
+        (
+            "synchronous_commit is {synchronous_commit} for {login}, "
+            "so a crash could lose what was acknowledged: set it to on"
+        ),
     ),
     (
         lambda f: f["certified"] and f["synchronous_commit"] == "remote_write",
-        "synchronous_commit is remote_write for {login}, "
-        "and certified receipts need a standby that flushes: set it to on",
+        (
+            "synchronous_commit is remote_write for {login}, "
+            "and certified receipts need a standby that flushes: set it to on"
+        ),
     ),
     (
         lambda f: bool(f["isolation"] != "read committed"),
@@ -85,8 +89,10 @@ _RULES: tuple[tuple[Callable[[Facts], bool], str], ...] = (
     ),
     (
         lambda f: bool(f["backend"] != f["told_backend"]),
-        "a connection pooler stands between us and the server: DATABASE_URL must reach "
-        "PostgreSQL itself, since we keep locks, LISTEN and prepared statements in a session",
+        (
+            "a connection pooler stands between us and the server: DATABASE_URL must reach "
+            "PostgreSQL itself, since we keep locks, LISTEN and prepared statements in a session"
+        ),
     ),
     (
         lambda f: bool(f["absent"]),

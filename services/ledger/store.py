@@ -46,7 +46,7 @@ class Reader:
     """Reads all ledgers of one database. Ledgers are named; an unknown name raises `NotFound`."""
 
     def __init__(self, engine: AsyncEngine, courier: AsyncEngine | None = None) -> None:
-        """Read through `engine`; create missing ledgers through `courier`, where that is another."""
+        """Read through `engine`; create missing ledgers through `courier`, if that is another."""
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._courier = (courier or engine).execution_options(isolation_level="AUTOCOMMIT")
         self._ledgers: dict[str, LedgerRow] = {}

@@ -27,6 +27,10 @@ RELAY_KEPT = """
 CREATE TRIGGER kept BEFORE DELETE OR UPDATE OF ledger_id OR TRUNCATE ON ledger.relay
 FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change_v1()
 """
+DELIVERY_KEPT = """
+CREATE TRIGGER kept BEFORE UPDATE OF delivery_id ON ledger.hook_delivery
+FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change_v1()
+"""
 QUARANTINE_KEPT = """
 CREATE TRIGGER kept
 BEFORE DELETE OR UPDATE OF quarantine_id, delivery_id, opened_at OR TRUNCATE ON ledger.quarantine
@@ -53,7 +57,7 @@ APPEND_ONLY = ("event", "event_body", "subject", "history")
 def upgrade() -> None:
     """Create the roles, then grant, guard and tune."""
     roles.ensure(op.get_bind())
-    for statement in (LEDGER_KEPT, LEDGER_FORWARD, RELAY_KEPT, QUARANTINE_KEPT):
+    for statement in (LEDGER_KEPT, LEDGER_FORWARD, RELAY_KEPT, DELIVERY_KEPT, QUARANTINE_KEPT):
         op.execute(statement)
     for table in APPEND_ONLY:
         op.execute(STORAGE.format(table=table, toast=TOAST if table == "event_body" else ""))
