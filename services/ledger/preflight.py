@@ -36,10 +36,11 @@ SELECT current_setting('server_version_num')::integer / 10000 AS version,
        current_setting('default_transaction_isolation') AS isolation,
        session_user::text AS login,
        pg_backend_pid() AS backend,
-       ARRAY(SELECT name FROM unnest($1::text[]) AS wanted(name)
-              WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)) AS absent,
-       ARRAY(SELECT name FROM unnest($1::text[]) AS wanted(name) JOIN pg_roles ON rolname = name
-              WHERE NOT pg_has_role(session_user, pg_roles.oid, 'SET')) AS barred
+       ARRAY(SELECT name FROM unnest($1::text[]) WITH ORDINALITY AS wanted(name, n)
+              WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) ORDER BY n) AS absent,
+       ARRAY(SELECT name FROM unnest($1::text[]) WITH ORDINALITY AS wanted(name, n)
+               JOIN pg_roles ON rolname = name
+              WHERE NOT pg_has_role(session_user, pg_roles.oid, 'SET') ORDER BY n) AS barred
 """
 _HAS_SCHEMA = """
 SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'alembic_version'

@@ -170,6 +170,8 @@ async def test_a_pooler_between_us_and_the_server(
 ) -> None:
     """A pooler gives its clients a key of its own to cancel with: that is how it is found."""
 
+    serving: list[asyncio.Future[Any]] = []
+
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(65536):
             at = chunk.find(b"K\0\0\0\x0c")
@@ -177,16 +179,20 @@ async def test_a_pooler_between_us_and_the_server(
                 chunk = chunk[: at + 5] + struct.pack("!i", 1) + chunk[at + 9 :]
             writer.write(chunk)
         writer.close()
+        await writer.wait_closed()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         socket = str(postgres.socket_dir / ".s.PGSQL.5432")
         upstream_reader, upstream_writer = await asyncio.open_unix_connection(socket)
-        await asyncio.gather(relay(upstream_reader, writer), relay(reader, upstream_writer))
+        serving.append(
+            asyncio.gather(relay(upstream_reader, writer), relay(reader, upstream_writer))
+        )
 
     pooler = await asyncio.start_unix_server(accept, tmp_path / ".s.PGSQL.5432")
     url = f"{database_url.partition('?')[0]}?host={tmp_path}"
     async with pooler:
         assert (await refusal(url)).startswith("a connection pooler stands between us")
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 @pytest.mark.parametrize(
