@@ -122,6 +122,7 @@ class Preflight:
         self, url: str, revision: str, *, certified: bool = False, oldest: int = OLDEST_SERVER
     ) -> None:
         self._url = url
+        self._certified = certified
         self._known = {"known": revision, "certified": certified, "oldest": oldest}
 
     async def refuse(self) -> None:
@@ -147,7 +148,7 @@ class Preflight:
     async def rehearse(self, ledgers: Iterable[LedgerRow]) -> None:
         """Append to each ledger and roll back, or raise `SettingsError`."""
         for ledger in ledgers:
-            await rehearse(self._url, ledger)
+            await rehearse(self._url, ledger, certified=self._certified)
 
     async def _facts(self) -> Facts:
         connection = await database.connection(self._url, "ledger preflight")

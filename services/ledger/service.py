@@ -28,7 +28,7 @@ from services.ledger.wake import Wake
 from services.ledger.writer import Writer
 
 NAME = "ledger"
-REVISION = "0004"
+REVISION = "0005"
 """The migration that this code is written for."""
 Tasks: TypeAlias = dict[str, Callable[[], Awaitable[None]]]
 

@@ -1,11 +1,9 @@
 -- Who may do what in the schema `ledger`. A later object is granted by the migration that makes it.
 --
 -- Nobody but the owner has INSERT, UPDATE, DELETE or TRUNCATE on the log: events come in through
--- append_v1, which runs with the owner's rights. rlg_eraser may DELETE bodies as far as grants go;
+-- append_v1, which runs with the owner's rights and which rlg_appender alone may call. rlg_eraser may DELETE bodies as far as grants go;
 -- the trigger append_only refuses it until redaction brings a recorded way.
 DO $$
-DECLARE
-    routine regprocedure;
 BEGIN
     REVOKE ALL ON SCHEMA ledger FROM PUBLIC;
     REVOKE ALL ON ALL TABLES IN SCHEMA ledger FROM PUBLIC;
@@ -18,14 +16,6 @@ BEGIN
     GRANT SELECT ON ledger.ledger, ledger.event, ledger.event_body, ledger.subject, ledger.history
        TO rlg_appender, rlg_reader, rlg_verifier;
     GRANT SELECT ON ledger.alembic_version TO rlg_reader, rlg_verifier;
-
-    -- A caller's search_path must not decide what a function with the owner's rights calls.
-    FOR routine IN SELECT oid FROM pg_proc
-                    WHERE pronamespace = 'ledger'::regnamespace AND proname = 'append_v1' LOOP
-        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp',
-                       routine);
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO rlg_appender', routine);
-    END LOOP;
 
     -- The courier carries: webhooks in, events out to Kafka. It also opens new ledgers.
     GRANT SELECT, INSERT (ledger_id, name) ON ledger.ledger TO rlg_courier;

@@ -52,7 +52,7 @@ async def test_a_sound_server_is_accepted_and_probes_leave_nothing(ledger: Ledge
     await ledger.appender().append_each([submission()])
     heard: list[object] = []
     await ledger.sql.add_listener("ledger_appended", lambda *news: heard.append(news))
-    preflight = Preflight(ledger.url, REVISION, certified=True)
+    preflight = Preflight(ledger.url, REVISION)
     await preflight.refuse()
     await preflight.rehearse(ledger.reader.ledgers)
     assert await preflight.check() is None

@@ -217,7 +217,7 @@ async def test_every_connection_of_ours_takes_its_role(
     reader = Reader(database.engine(url, "test", role="rlg_reader"))
     await reader.open(["main", "other"])  # the service has created them
     writer = Writer(url, reader.ledger("other"))
-    assert await (await writer._connection()).fetchval("SELECT current_user") == "rlg_appender"
+    assert await (await writer._connection(0)).fetchval("SELECT current_user") == "rlg_appender"
     await writer.close()
     courier = database.engine(url, "test", role="rlg_courier")
     assert await Lease(courier, reader.ledger("main").id).claim() is not None
