@@ -1,4 +1,4 @@
-"""One PostgreSQL that has ledgers in it: a pool for the hot reads, an engine for everything else."""
+"""One PostgreSQL that has ledgers in it: a pool for hot reads, an engine for the rest."""
 
 from __future__ import annotations
 

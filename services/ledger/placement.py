@@ -27,6 +27,7 @@ class Placement:
         self._elsewhere = elsewhere
         self._open: dict[str, LedgerRow] = {}
         self._names: set[str] = set()
+        self._trouble: dict[Database, str] = {}
         self._seen: dict[Database, set[str]] = {base: set() for base in self.databases}
         self._opening = asyncio.Lock()
 
@@ -55,6 +56,11 @@ class Placement:
     def inside(self, base: Database) -> Sequence[LedgerRow]:
         """Return the open ledgers of a database."""
         return [row for name, row in self._open.items() if self.home(name) is base]
+
+    def complaint(self, base: Database) -> str | None:
+        """Return what keeps the ledgers of a database that answers from being served."""
+        closed = [n for n in self._names if self.home(n) is base and n not in self._open]
+        return self._trouble.get(base) or (f"not open yet: {', '.join(closed)}" if closed else None)
 
     async def open(self, names: Iterable[str]) -> None:
         """Open ledgers, and create those that are missing. All are tried; twice is harmless.
@@ -88,11 +94,12 @@ class Placement:
         for name in await base.occupied([n for n in news if self.home(n) is not base]):
             home = self.home(name)
             if await home.identity() != await base.identity():
-                raise SettingsError(
+                self._trouble[base] = (
                     f"the ledger {name} has events in the database of {base.name}, and the settings"
                     f" say that it lives in that of {home.name}: move its events, or correct"
                     " LEDGER_DATABASES"
                 )
+                raise SettingsError(self._trouble[base])
         self._seen[base] |= news
 
     async def _try(self, name: str, away: Mapping[Database, Unavailable]) -> Unavailable | None:

@@ -24,9 +24,9 @@ _UNFIT = ("22",)
 class Pool:
     """At most `size` connections, lent in the order in which they were asked for.
 
-    A database that is away costs whoever asks an `Unavailable`, and nothing else: the next one tries
-    again. Nothing is reset between borrowers (it would double the round trips of a read), so they
-    must leave a connection as they found it.
+    A database that is away costs whoever asks an `Unavailable` and nothing else: the next one
+    tries again. Nothing is reset between borrowers (it would double the round trips of a read), so
+    they must leave a connection as they found it.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Pool:
 
     @contextlib.asynccontextmanager
     async def connection(self, wait: float = WAIT_SECONDS) -> AsyncIterator[database.Connection]:
-        """Lend a connection. Raises `Unavailable`, and `Invalid` for values that cannot be asked."""
+        """Lend a connection. Raises `Unavailable`, or `Invalid` for values that nobody can ask."""
         pool = await self._opened()
         try:
             lent = await pool.acquire(timeout=wait)

@@ -82,9 +82,9 @@ class Wake:
 
     def _is_at(self, name: str, head: int) -> None:
         """Wake who waits for a ledger that is not where it was: also one that was restored."""
+        metrics.gauge("rlg_ledger_head", head, ledger=name)
         if head != self._heads.get(name, 0):
             self._heads[name] = head
-            metrics.gauge("rlg_ledger_head", head, ledger=name)
             if name in self._news:
                 self._news.pop(name).set()
 

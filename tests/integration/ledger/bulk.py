@@ -48,7 +48,8 @@ _SUBJECTS = """
 INSERT INTO ledger.subject (ledger_id, subject_id, key)
 SELECT $1::smallint, n * 64, 'own:' || n FROM generate_series(1, $2::bigint) AS n
  UNION ALL
-SELECT $1::smallint, k * 64 + 1, 'shared:' || k FROM generate_series(1, least($2::bigint, 1000)) AS k
+SELECT $1::smallint, k * 64 + 1, 'shared:' || k
+  FROM generate_series(1, least($2::bigint, 1000)) AS k
  UNION ALL SELECT $1::smallint, 64 + 2, 'all:1'
 """
 

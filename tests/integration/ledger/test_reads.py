@@ -162,5 +162,3 @@ async def test_a_reader_that_only_moves_forward_misses_nothing(ledger: Ledger) -
 
     await asyncio.gather(tail(), *(append(n) for n in range(40)))
     assert seen == list(range(1, 401))
-
-
