@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 
+COUNT = 20_000
 START = "2026-01-01T00:00:00+00:00"
 RARE = "org.example.rare"
 
@@ -54,11 +55,14 @@ SELECT $1::smallint, k * 64 + 1, 'shared:' || k
 """
 
 
-async def fill(sql: asyncpg.Connection[Any], ledger_id: int, count: int, size: int = 1000) -> None:
+async def fill(
+    sql: asyncpg.Connection[Any], ledger_id: int, count: int, size: int = 1000, *,
+    analyze: bool = True,
+) -> None:  # fmt: skip
     """Put `count` events with bodies of about `size` bytes into an empty ledger."""
     async with sql.transaction():
         await sql.execute(_EVENTS, ledger_id, count, size)
         await sql.execute(_HISTORY, ledger_id)
         await sql.execute(_SUBJECTS, ledger_id, count)
-    for table in ("event", "event_body", "history", "subject"):
-        await sql.execute(f"VACUUM (ANALYZE) ledger.{table}")
+    if analyze:
+        await sql.execute("VACUUM (ANALYZE)")
