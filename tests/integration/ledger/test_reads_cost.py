@@ -143,7 +143,9 @@ async def test_a_time_that_many_events_share_takes_all_of_them_or_none(full: Led
     assert (positions(shared), shared.version) == ([7, 1007, 2007, 3007, 4007, 5007], 6)
     late = await reader.history("main", "own:20000", as_of=start + timedelta(seconds=198))
     assert (late.version, late.head) == (0, COUNT)
-    end = await reader.history("main", "all:1", as_of=start + timedelta(days=9), after_version=19_999)
+    end = await reader.history(
+        "main", "all:1", as_of=start + timedelta(days=9), after_version=19_999
+    )
     assert (positions(end), end.version) == ([COUNT], COUNT)
 
 
