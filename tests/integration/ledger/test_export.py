@@ -57,8 +57,9 @@ async def test_an_export_beside_appends_is_whole_flat_and_never_holds_a_transact
             n += len(await appender.append_each([submission() for _ in range(10)]))
         return n
 
-    beside = [asyncio.create_task(watch()), asyncio.create_task(write())]
-    seen, memory = 0, []
+    watching, written = asyncio.create_task(watch()), asyncio.create_task(write())
+    seen = 0
+    memory: list[int] = []
     tracemalloc.start()
     try:
         async for window in export(ledger):
@@ -68,8 +69,8 @@ async def test_an_export_beside_appends_is_whole_flat_and_never_holds_a_transact
     finally:
         tracemalloc.stop()
         done = True
-    await beside[0]
-    assert await beside[1] > 0
+    await watching
+    assert await written > 0
     await watcher.close()
     assert seen >= COUNT
     assert len(ages) > 20

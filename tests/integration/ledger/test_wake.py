@@ -101,7 +101,7 @@ async def test_many_waiting_readers_cost_one_query_each(
     async def counted(*arguments: object, **filters: object) -> Window:
         nonlocal asked
         asked += 1
-        return await page(*arguments, **filters)  # type: ignore[arg-type]
+        return await page(*arguments, **filters)
 
     monkeypatch.setattr(ledger.reader, "page", counted)
     appender = ledger.appender()
