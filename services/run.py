@@ -88,7 +88,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, lambda: setattr(server, "should_exit", True))
-    serving = asyncio.create_task(server.serve(sockets=[port]))
+    serving = asyncio.create_task(_serving(server, port))
     beside = asyncio.create_task(_once_started(server, port, started))
     try:
         await serving
@@ -96,7 +96,13 @@ async def serve(
         beside.cancel()
         await asyncio.gather(beside, return_exceptions=True)
     if not server.started:
-        raise SettingsError("the services could not start; the lines above say why")
+        refusal: SettingsError | None = getattr(app.state, "refusal", None)
+        raise refusal or SettingsError("the services could not start; the lines above say why")
+
+
+async def _serving(server: uvicorn.Server, port: socket.socket) -> None:
+    with contextlib.suppress(SystemExit):  # how uvicorn ends when the start fails; we say why
+        await server.serve(sockets=[port])
 
 
 async def _once_started(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -24,7 +26,9 @@ from services.ledger.service import build
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Reader
 from services.ledger.writer import LOCK, Writer
+from tests.integration.ledger.bulk import fill
 from tests.integration.ledger.conftest import Ledger, submission
+from tests.story.served import ROOT, environment
 
 pytestmark = pytest.mark.postgres
 EVENT = {"specversion": "1.0", "source": "/s", "type": "x.y", "subject": "change:acme/pay@1"}
@@ -202,6 +206,35 @@ async def test_a_ledger_never_moves_silently(database_url: str, other: Other) ->
     sql = await asyncpg.connect(other.url)
     assert await sql.fetchval("SELECT count(*) FROM ledger.ledger") == 0
     await sql.close()
+
+
+async def test_a_refused_start_ends_with_the_sentence(
+    database_url: str, other: Other, tmp_path: Path
+) -> None:
+    async with readers(database_url) as reader:
+        await reader.open(["acme"])
+        sql = await asyncpg.connect(database_url)
+        await fill(sql, reader.ledger("acme").id, 3)
+        await sql.close()
+    env = environment(
+        DATABASE_URL=other.url,
+        LEDGER_NAMES="acme,beta",
+        LEDGER_DATABASES=f"beta={database_url}",
+        RLG_PORT="0",
+        RLG_DEV="1",
+        RLG_DATA=str(tmp_path),
+    )
+    command = [sys.executable, "-m", "services", "ledger"]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env=env,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said = (await process.communicate())[1].decode().splitlines()
+    assert process.returncode == 1
+    assert said[-1].startswith("release-ledger: the ledger acme has events in the database of beta")
 
 
 async def test_two_urls_of_one_database_are_one_place(database_url: str) -> None:
