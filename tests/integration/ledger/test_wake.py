@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import statistics
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ async def test_many_waiting_readers_cost_one_query_each(
     asked = 0
     page = ledger.reader.page
 
-    async def counted(*arguments: object, **filters: object) -> Window:
+    async def counted(*arguments: Any, **filters: Any) -> Window:
         nonlocal asked
         asked += 1
         return await page(*arguments, **filters)
@@ -120,7 +121,7 @@ async def test_a_reader_that_goes_away_leaves_nothing_behind(ledger: Ledger) -> 
         short = [wait(ledger, made, 0, 0.3) for _ in range(20)]
         await asyncio.sleep(0.15)
         event = made.news("main")
-        waiters = event._waiters  # type: ignore[attr-defined]
+        waiters = event._waiters
         assert len(waiters) == 40
         for poll in gone:
             poll.cancel()
