@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from contracts.problem import Unavailable
 from services.kit import database
 from services.ledger.pool import Pool
-from services.ledger.tables import CREATE, FIND, IDENTITY, OCCUPIED, REVISION, SCHEMA, LedgerRow
+from services.ledger.tables import CREATE, FIND, IDENTITY, OCCUPIED, LedgerRow
 
 HOT = {
     # One plan for ever, and one that goes by keys: made while the tables were empty, it must not
@@ -30,7 +30,7 @@ class Database:
         self.name = name
         self.engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.url = engine.url.render_as_string(hide_password=False)
-        self._pool = Pool(self.url, "ledger reader", size, HOT)
+        self._pool = Pool(self.url, "ledger reader", size, HOT, role="rlg_reader")
 
     def reading(self) -> contextlib.AbstractAsyncContextManager[database.Connection]:
         """Lend a connection for one statement of `queries`."""
@@ -38,7 +38,7 @@ class Database:
 
     async def listener(self) -> database.Connection:
         """Open a connection of the caller's own, for LISTEN."""
-        return await database.connection(self.url, "ledger wake")
+        return await database.connection(self.url, "ledger wake", role="rlg_reader")
 
     async def find(self, name: str) -> LedgerRow | None:
         """Return a ledger that is here."""
@@ -57,24 +57,16 @@ class Database:
 
     async def occupied(self, names: Sequence[str]) -> list[str]:
         """Return those of the ledgers that have events here."""
-        async with self._connected() as connection:
-            if not names or await connection.scalar(SCHEMA) is None:
-                return []
-            return list(await connection.scalars(OCCUPIED, {"names": list(names)}))
+        if not names:
+            return []
+        async with self._pool.connection() as connection:
+            return [row["name"] for row in await connection.fetch(OCCUPIED, list(names))]
 
     async def identity(self) -> tuple[int, int]:
         """Return what tells this database from all others, by whatever URL it is reached."""
         async with self._connected() as connection:
             cluster, number = (await connection.execute(IDENTITY)).one()
         return cluster, number
-
-    async def revision(self) -> str | None:
-        """Return the schema's migration, or None where there is no schema yet."""
-        async with self._connected() as connection:
-            if await connection.scalar(SCHEMA) is None:
-                return None
-            found = await connection.scalar(REVISION)
-        return None if found is None else str(found)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -30,10 +30,16 @@ class Pool:
     """
 
     def __init__(
-        self, url: str, name: str, size: int, settings: Mapping[str, str] | None = None
+        self,
+        url: str,
+        name: str,
+        size: int,
+        settings: Mapping[str, str] | None = None,
+        *,
+        role: str,
     ) -> None:
         """Describe the pool; `settings` are server settings over ours."""
-        self._connect = functools.partial(database.connection, url, name, settings)
+        self._connect = functools.partial(database.connection, url, name, settings, role=role)
         self._size = size
         self._pool: asyncpg.Pool[Any] | None = None
 

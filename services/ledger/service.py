@@ -14,12 +14,14 @@ from services.kit.kafka import KafkaProducer, ensure_topics
 from services.kit.settings import SettingsError, Shared
 from services.ledger import api, health
 from services.ledger.appender import Appender
+from services.ledger.databases import Database
 from services.ledger.hooks import api as hooks_api
 from services.ledger.hooks import connections
 from services.ledger.hooks.deliveries import Hooks
 from services.ledger.hooks.store import HookStore
 from services.ledger.ingest import Ingest
 from services.ledger.lease import Lease
+from services.ledger.preflight import Preflight
 from services.ledger.relay import Relay
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Reader
@@ -28,8 +30,8 @@ from services.ledger.wake import Wake
 from services.ledger.writer import Writer
 
 NAME = "ledger"
-REVISION = "0003"
-"""The oldest migration that this code works with."""
+REVISION = "0005"
+"""The migration that this code is written for."""
 ENGINE_SIZE = 2
 """Connections of each database for what is seldom asked; reads and appends have their own."""
 Tasks: TypeAlias = dict[str, Callable[[], Awaitable[None]]]
@@ -42,7 +44,7 @@ def build(shared: Shared, settings: LedgerSettings, keyring: Keyring) -> service
     app = service.new_app(NAME, "The append-only log: events in, histories and proofs out.")
     api.add_routes(app, api.Desk(parts.reader, parts.wake, parts.appender_for, keyring))
     hooks_api.add_routes(app, parts.hooks, keyring)
-    hard, soft = health.checks(parts.reader.placement, REVISION)
+    hard, soft = health.checks(parts.reader.placement, parts.preflights)
     # The HTTP path needs no broker: without one only the readers behind Kafka fall behind.
     soft["kafka"] = parts.check_kafka
     service.add_health(app, hard, soft)
@@ -61,6 +63,9 @@ class _Parts:
         self._appenders: dict[str, Appender] = {}
         self._relays: dict[str, Relay] = {}
         self.reader = _reader(url, settings)
+        self.preflights = {
+            base: Preflight(base.url, REVISION) for base in self.reader.placement.databases
+        }
         self.wake = Wake(self.reader)
         self._ingest = self._new_ingest()
         known = connections.read(settings.connections_file, dev=shared.dev)
@@ -97,12 +102,34 @@ class _Parts:
 
     async def _open(self) -> None:
         """Open the ledgers whose database answers; the others open when theirs does."""
+        for base, preflight in self.preflights.items():
+            await self._refuse(base, preflight)
         try:
             await self.reader.open(self._settings.ledgers)
         except Unavailable as problem:
             if not self.reader.ledgers:
                 raise
             _log.warning("ledgers.not_all_open", reason=problem.detail)
+        for base, preflight in self.preflights.items():
+            await preflight.rehearse(self.reader.placement.inside(base))
+
+    async def _refuse(self, base: Database, preflight: Preflight) -> None:
+        """Refuse a database that is not as it must be; one of several may be away for now."""
+        try:
+            await preflight.refuse()
+        except SettingsError as refusal:
+            if len(self.preflights) == 1 or refusal.__cause__ is None:
+                raise
+            _log.warning("database.away", database=base.name)
+
+    async def _admit(self, name: str) -> None:
+        """Open a ledger whose database was away at the start, with the checks of a start."""
+        placement = self.reader.placement
+        if not placement.is_open(name):
+            preflight = self.preflights[placement.home(name)]
+            await preflight.refuse()
+            await self.reader.open([name])
+            await preflight.rehearse([self.reader.ledger(name)])
 
     def _appending(self) -> Tasks:
         return {
@@ -111,7 +138,7 @@ class _Parts:
         }
 
     async def _append(self, name: str) -> None:
-        await self.reader.open([name])
+        await self._admit(name)
         await self.appender_for(name).run()
 
     def _waking(self) -> Tasks:
@@ -135,7 +162,7 @@ class _Parts:
         await run()
 
     async def _relay(self, name: str) -> None:
-        await self.reader.open([name])
+        await self._admit(name)
         if name not in self._relays:
             row, engine = self.reader.ledger(name), self.reader.placement.home(name).engine
             producer = KafkaProducer(str(self._bootstrap), f"ledger-relay-{name}")
@@ -157,7 +184,7 @@ class _Parts:
 def _reader(url: str, settings: LedgerSettings) -> Reader:
     """Return the reader of all ledgers: one engine for each database, however many are in it."""
     engines = {
-        place: database.engine(place, NAME, ENGINE_SIZE)
+        place: database.engine(place, "ledger courier", ENGINE_SIZE, role="rlg_courier")
         for place in dict.fromkeys([url, *settings.elsewhere.values()])
     }
     elsewhere = {name: engines[place] for name, place in settings.elsewhere.items() if place != url}

@@ -81,7 +81,7 @@ class HookStore:
 
     async def open(self) -> None:
         """Lend connections from now on; a database that is away now may come back."""
-        self._pool = Pool(self._url, "hooks", self._size)
+        self._pool = Pool(self._url, "hooks", self._size, role="rlg_courier")
 
     async def close(self) -> None:
         """Close the connections; nobody uses them any more."""

@@ -20,7 +20,7 @@ from deploy.embedded import EmbeddedPostgres
 from services.kit import clock, database
 from services.kit.identity import Keyring, demo_key
 from services.kit.settings import SettingsError, Shared
-from services.ledger import appender
+from services.ledger import settling
 from services.ledger.appender import Appender
 from services.ledger.service import build
 from services.ledger.settings import LedgerSettings
@@ -132,7 +132,7 @@ async def test_a_ledger_lives_in_the_database_that_the_settings_name(
 async def test_one_database_that_goes_away_takes_only_its_own_ledgers_along(
     database_url: str, other: Other, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(appender, "GIVE_UP_SECONDS", 0.5)
+    monkeypatch.setattr(settling, "GIVE_UP_SECONDS", 0.5)
     async with served(database_url, f"acme={other.url}", "main,acme") as http:
         assert [await append(http, "main", 1), await append(http, "acme", 1)] == [201, 201]
         await other.shut()
