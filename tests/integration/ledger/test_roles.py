@@ -141,8 +141,8 @@ async def test_each_role_can_do_exactly_its_things(
             verb: await outcome(sql, statement.format(table)) for verb, statement in VERBS.items()
         }
         verbs["U"] = next((o for o in ("able", "guarded") if o in updates), "denied")
-        said = {"able": str.upper, "guarded": str.lower, "denied": lambda _: ""}
-        found[table] = "".join(said[verbs[verb]](verb) for verb in "SIUDT")
+        said = {"able": "SIUDT", "guarded": "siudt", "denied": ""}
+        found[table] = "".join(said[verbs[verb]][n : n + 1] for n, verb in enumerate("SIUDT"))
         if table in NARROW and "able" in updates:
             updatable[table] = {name for name, able in outcomes.items() if able == "able"}
     await sql.close()
