@@ -11,7 +11,7 @@ import base64
 import binascii
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -30,17 +30,20 @@ _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,20}")
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
+_MICROSECONDS = len(".000000")
 _URI_REFERENCE = re.compile(r"[^\s\x00-\x20<>\"{}|\\^`\x7f]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def parse_time(text: str) -> datetime:
     """Read an RFC 3339 timestamp as an aware UTC datetime; digits beyond microseconds are cut."""
-    if not _RFC3339.fullmatch(text):
+    found = _RFC3339.fullmatch(text)
+    if not found:
         raise ValueError("is not an RFC 3339 timestamp, for example 2026-03-01T12:00:00Z")
-    cut = re.sub(r"(\.\d{6})\d+", r"\1", text.upper())
+    if found[1] and len(found[1]) > _MICROSECONDS:
+        text = text[: found.start(1) + _MICROSECONDS] + text[found.end(1) :]
     try:
-        return datetime.fromisoformat(cut).astimezone(UTC)
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("is not a date that exists") from None
 
@@ -66,8 +69,19 @@ Text = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_print
 UriReference = Annotated[Text, AfterValidator(_uri_reference)]
 
 
+class Reading(NamedTuple):
+    """What reading an event has found out already, so that nobody does it a second time."""
+
+    subjects: tuple[str, ...]
+    canonical: bytes | None
+    """The event as canonical I-JSON; None when it holds what is not I-JSON beyond doubt."""
+
+
 class Event(BaseModel):
     """One CloudEvent, attribute by attribute as sent. Extension attributes are kept as extras."""
+
+    # A slot is no field: a copy with other attributes does not inherit it, equality ignores it.
+    __slots__ = ("_reading",)
 
     model_config = ConfigDict(
         frozen=True, extra="allow", strict=True, use_attribute_docstrings=True
@@ -136,6 +150,16 @@ class Event(BaseModel):
     def as_json(self) -> dict[str, ijson.Json]:
         """Return the attributes that were sent, and no others."""
         return self.model_dump(exclude_unset=True)
+
+    @property
+    def reading(self) -> Reading | None:
+        """What `contracts.catalogue.parse` found out; None for an event made in another way."""
+        found: Reading | None = getattr(self, "_reading", None)
+        return found
+
+    def remember(self, reading: Reading) -> None:
+        """Keep what was found out about this very event."""
+        object.__setattr__(self, "_reading", reading)
 
 
 class Origin(BaseModel):

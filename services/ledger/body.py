@@ -6,6 +6,7 @@ those bytes are stored, proven and given out; nobody serialises the event a seco
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import secrets
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contracts import catalogue, ijson
-from contracts.event import MAX_EVENT_BYTES, Event, Receipt, RecordedEvent, format_time
+from contracts.event import MAX_EVENT_BYTES, Event, Origin, Receipt, RecordedEvent, format_time
 from contracts.problem import Invalid, TooLarge
 from services.ledger.model import Item, Placed, Submission
 
@@ -51,11 +52,19 @@ def _body(submission: Submission) -> bytes:
     if len(event) > MAX_EVENT_BYTES:
         detail = f"the event has {len(event)} bytes; at most {MAX_EVENT_BYTES} are allowed"
         raise TooLarge(detail, limit=MAX_EVENT_BYTES)
-    origin = ijson.dumps(submission.origin.model_dump(exclude_none=True))
-    return b"".join((_EVENT, event, _ORIGIN, origin, b"}"))
+    return b"".join((_EVENT, event, _ORIGIN, _origin(submission.origin), b"}"))
+
+
+@functools.lru_cache(maxsize=256)
+def _origin(origin: Origin) -> bytes:
+    """Write an origin; the same callers come again and again."""
+    return ijson.dumps(origin.model_dump(exclude_none=True))
 
 
 def _canonical(event: Event) -> bytes:
+    reading = event.reading
+    if reading is not None and reading.canonical is not None:
+        return reading.canonical
     try:
         return ijson.dumps(ijson.check(event.as_json()))
     except ijson.NotIJson as error:
