@@ -56,8 +56,8 @@ def outcome(work: Callable[[], Any]) -> Any:
 
 
 @settings(max_examples=400)
-@given(VALUES | DEEP | st.lists(DEEP, max_size=3), st.booleans())
-def test_a_document_reads_the_same(value: Any, escaped: bool) -> None:
+@given(value=VALUES | DEEP | st.lists(DEEP, max_size=3), escaped=st.booleans())
+def test_a_document_reads_the_same(value: Any, *, escaped: bool) -> None:
     raw = json.dumps(value, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
     assert outcome(lambda: ijson.loads(raw)) == outcome(lambda: oracle.loads(raw))
 
