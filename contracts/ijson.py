@@ -176,10 +176,10 @@ def _is_plain(text: str) -> bool:
         return False
 
 
-def _is_plain_number(value: Any, kind: type) -> bool:
+def _is_plain_number(value: float, kind: type) -> bool:
     if kind is int:
         return -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
-    return kind is float and bool(math.isfinite(value))
+    return kind is float and math.isfinite(value)
 
 
 def _is_deep(value: Any) -> bool:

@@ -21,10 +21,12 @@ from starlette.responses import JSONResponse, Response
 from contracts.problem import Problem
 from services.kit import clock, logs, metrics, problems
 from services.kit.apidocs import add_docs
-from services.kit.hot import MAX_BODY_BYTES, Front
+from services.kit.gone import Gone
+from services.kit.hot import CLIENT_GONE, MAX_BODY_BYTES, Front
 from services.kit.observing import Observe
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
 Check = Callable[[], Awaitable[str | None]]
@@ -80,12 +82,17 @@ def new_app(name: str, summary: str) -> App:
         license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
     )
     problems.install(app)
+    app.add_exception_handler(Gone, _to_nobody)
     add_docs(app)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
     app.add_middleware(problems.TooLargeAsProblem)
     app.add_middleware(problems.Edge)
     app.add_middleware(Observe, service=name)
     return app
+
+
+async def _to_nobody(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=CLIENT_GONE)
 
 
 def add_health(
