@@ -94,11 +94,11 @@ def type_of(model: type[Payload]) -> str:
     return next(name for name, known in CATALOGUE.items() if known is model)
 
 
-def parse(attributes: Any) -> Event:
+def parse(attributes: Any, *, vouched: bool = False) -> Event:
     """Read one CloudEvent and, for our own types, its payload. Raises `Invalid` with pointers.
 
     Everything is looked at once: the event remembers its subjects and its canonical bytes as they
-    were at this moment (`Event.reading`).
+    were at this moment (`Event.reading`). `vouched`: the attributes come from `ijson.loads`.
     """
     if not isinstance(attributes, dict):
         raise Invalid(
@@ -108,7 +108,7 @@ def parse(attributes: Any) -> Event:
         event = Event.model_validate(attributes)
     except ValidationError as error:
         raise _invalid(error) from None
-    canonical = ijson.dumps(attributes) if ijson.is_sound(attributes) else None
+    canonical = ijson.dumps(attributes) if vouched or ijson.is_sound(attributes) else None
     event.remember(Reading(tuple(_find_subjects(event)), canonical))
     return event
 
