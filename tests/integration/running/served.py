@@ -1,4 +1,4 @@
-"""The ledger's HTTP side on a real port, in front of an appender that the test holds in its hand."""
+"""The ledger's HTTP side on a real port, before an appender that the test holds in its hand."""
 
 from __future__ import annotations
 
@@ -138,6 +138,12 @@ class Wire:
         body = await self.reader.readexactly(int(headers["content-length"]))
         return Answered(int(head[0].split()[1]), headers, body)
 
+    async def send_for_ever(self, piece: bytes, pause: float = 0.001) -> None:
+        """Send until the connection breaks."""
+        while True:
+            await self.send(piece)
+            await asyncio.sleep(pause)
+
     async def is_closed(self) -> bool:
         """Wait until the server has closed the connection; say whether it said no more."""
         with contextlib.suppress(ConnectionError):
@@ -160,5 +166,5 @@ async def wire(port: int) -> AsyncIterator[Wire]:
 
 async def until(condition: Any) -> None:
     """Wait until something holds; the test's own limit ends it if it never does."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - what is waited for happens inside the server
         await asyncio.sleep(0.005)
