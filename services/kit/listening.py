@@ -43,6 +43,8 @@ class Protocol(HttpToolsProtocol):
     _since: float | None = None
     _received = 0
     _in_body = False
+    _asked = False
+    """A first head has come: uvicorn has a `cycle` from then on."""
     _ignored = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -68,6 +70,7 @@ class Protocol(HttpToolsProtocol):
         """Wait for the body."""
         self._wait_for(body=True)
         super().on_headers_complete()
+        self._asked = True
 
     def on_body(self, body: bytes) -> None:
         """Take in a part of a body, up to a limit also of one that is answered already."""
@@ -93,7 +96,7 @@ class Protocol(HttpToolsProtocol):
         if self._in_body and self.flow.read_paused:
             self._since = now  # it is us who do not read
             return
-        if not self._in_body and self.cycle is not None and not self.cycle.response_complete:
+        if not self._in_body and self._asked and not self.cycle.response_complete:
             return  # a head behind a request that is being answered
         rate = self._received / BODY_BYTES_PER_SECOND
         allowed = BODY_SECONDS + rate if self._in_body else HEAD_SECONDS
@@ -107,7 +110,7 @@ class Protocol(HttpToolsProtocol):
         """Close the connection, with an answer where there was none and somebody may read it."""
         if self.transport.is_closing():
             return
-        started = self._in_body and self.cycle is not None and self.cycle.response_started
+        started = self._in_body and self._asked and self.cycle.response_started
         if problem is not None and not started:
             self.transport.write(_written(problem))
         self.transport.close()
@@ -145,7 +148,7 @@ def server(app: ASGIApp, grace_seconds: int) -> Server:
     """Return a server for `app`, not yet started; at its end open requests have so many seconds."""
     return Server(
         uvicorn.Config(
-            app,  # type: ignore[arg-type]  # the same protocol by another name
+            app,
             loop="none",
             http=Protocol,
             ws="none",
