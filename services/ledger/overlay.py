@@ -1,0 +1,159 @@
+"""What a process knows of a ledger: its state in the database, its own batches laid over it.
+
+A batch is decided and sent before the one ahead of it has succeeded. So it is decided over the
+effects that the ones ahead will have; if one of those fails, all effects are taken back, the
+youngest first. What is known stays true as long as the head is the expected one, and `append_v1`
+stores nothing when it is not: a wrong overlay costs a round trip, never a wrong event.
+
+Life of a batch: `begin`, any number of `place`, then `confirm` (oldest first) or `undo` (youngest
+first). `learn` takes in what the database said in between. Pure: no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import islice
+from typing import Literal, TypeAlias
+
+from contracts.subject import MAX_PER_EVENT
+from services.ledger.model import (
+    EMPTY,
+    NOBODY,
+    Effects,
+    EventKey,
+    Head,
+    Item,
+    Known,
+    Request,
+    Snapshot,
+    Stored,
+)
+
+Learnt: TypeAlias = Literal["taken", "landing", "forgot"]
+MAX_SUBJECTS = 100_000
+"""Subjects to remember; some 30 MB. Beyond it the half that was learnt first is forgotten."""
+MAX_RECENT = 8_192
+"""Event ids to remember, besides those in flight."""
+
+
+class Overlay:
+    """Head, versions and recent ids as they will be when all that is in flight has succeeded."""
+
+    def __init__(self) -> None:
+        self.head = EMPTY
+        self._subjects: dict[str, Known] = {}
+        self._recent: dict[EventKey, Stored] = {}
+        self._flying: list[Effects] = []
+
+    def unknown_subjects(self, requests: Iterable[Request]) -> list[str]:
+        """Return the subjects that a decision needs and nobody has asked the database about."""
+        return list({key for r in requests for key in r.subjects if key not in self._subjects})
+
+    def unknown_ids(self, requests: Iterable[Request]) -> list[EventKey]:
+        """Return the ids that may be stored without our knowing."""
+        return list({i.key for r in requests for i in r.items if i.key not in self._recent})
+
+    def version(self, key: str) -> int:
+        """Return a subject's version; it must have been asked about before."""
+        return self._subjects[key].version
+
+    def stored(self, key: EventKey) -> Stored | None:
+        """Return the event with this id, as far as we know."""
+        return self._recent.get(key)
+
+    def learn(self, snapshot: Snapshot) -> Learnt:
+        """Take in what the database said.
+
+        `landing`: somebody else has appended while batches of ours are in flight. They will fail,
+        or have succeeded before; land them first and ask again. `forgot`: others have done too much
+        to follow, so nothing is known any more but the head; ask again.
+        """
+        if snapshot.head not in (self.head, *(effects.expected for effects in self._flying)):
+            if self._flying:
+                return "landing"
+            if not self._follow(snapshot):
+                return "forgot"
+        for key, known in snapshot.subjects.items():
+            self._subjects.setdefault(key, known)
+        self._recent |= snapshot.stored
+        return "taken"
+
+    def _follow(self, snapshot: Snapshot) -> bool:
+        """Move to the head of others. Versions in a tail are absolute: each is right at once."""
+        if snapshot.continues and snapshot.tail is not None:
+            tail = snapshot.tail.items()
+            self._subjects |= {key: known for key, known in tail if key in self._subjects}
+        elif self._subjects or self._recent:
+            self.forget()
+            self.head = snapshot.head
+            return False
+        self.head = snapshot.head
+        return True
+
+    def forget(self) -> None:
+        """Know nothing. Nothing may be in flight."""
+        self.head = EMPTY
+        self._subjects.clear()
+        self._recent.clear()
+        self._flying.clear()
+
+    def trim(self) -> None:
+        """Forget the oldest knowledge when there is much, but nothing that is in flight."""
+        if len(self._subjects) > MAX_SUBJECTS:
+            moved = {key for effects in self._flying for key in effects.before}
+            for key in list(islice(self._subjects, MAX_SUBJECTS // 2)):
+                if key not in moved:
+                    del self._subjects[key]
+        if len(self._recent) > MAX_RECENT:
+            flying = {item.key for effects in self._flying for item in effects.items}
+            for id_ in list(islice(self._recent, MAX_RECENT // 2)):
+                if id_ not in flying:
+                    del self._recent[id_]
+
+    def begin(self) -> Effects:
+        """Begin a batch over everything that is in flight."""
+        effects = Effects(self.head)
+        self._flying.append(effects)
+        return effects
+
+    def place(self, effects: Effects, item: Item) -> Stored:
+        """Give an item the next position, and each of its subjects its next version.
+
+        The hottest loop of the process; hence the local names.
+        """
+        position = self.head.position + 1
+        subjects, latest, versions = self._subjects, effects.latest, effects.versions
+        first = len(versions)
+        for index, key in enumerate(item.subjects):
+            last = subjects[key]
+            effects.before.setdefault(key, last)
+            if last is NOBODY:  # a new subject gets an id that no other event can give
+                last = Known(position * MAX_PER_EVENT + index, 0)
+                effects.new_subjects.append(key)
+            subjects[key] = Known(last.id, last.version + 1)
+            effects.subject_ids.append(last.id)
+            versions.append(last.version + 1)
+            effects.previous.append(latest.get(key, 0))
+            latest[key] = len(versions)
+        effects.items.append(item)
+        effects.counts.append(len(item.subjects))
+        self.head = Head(position, item.commitment)
+        given = dict(zip(item.subjects, versions[first:], strict=True))
+        stored = Stored(position, item.salt, item.commitment, given)
+        self._recent[item.key] = stored
+        return stored
+
+    def confirm(self, effects: Effects, recorded_at: datetime | None) -> None:
+        """Take note that the oldest batch in flight is stored."""
+        self._flying.remove(effects)
+        for item in effects.items:
+            self._recent[item.key].recorded_at = recorded_at
+
+    def undo(self, effects: Effects) -> None:
+        """Take back the youngest batch in flight; it has left nothing."""
+        self._flying.remove(effects)
+        self._subjects |= effects.before
+        for item in effects.items:
+            del self._recent[item.key]
+        self.head = effects.expected
