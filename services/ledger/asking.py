@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 
 from contracts.event import parse_time
 from contracts.problem import Invalid
@@ -17,17 +16,17 @@ _SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,9})?")
 _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?:[,;]|$)', re.IGNORECASE)
 
 
-def patience(headers: Mapping[str, str]) -> dict[str, Any]:
-    """Return the argument `deadline` of an append when the client says how long it will wait.
+def deadline(headers: Mapping[str, str]) -> float | None:
+    """Return the instant (`clock.monotonic`) until which the client of an append will wait.
 
     `Prefer: wait=<seconds>` (RFC 7240 §4.3), 30 s at most: an event that is not on its way to the
-    database by then is refused. Without it the ledger's own patience holds.
+    database by then is refused. None without it: the ledger's own patience holds.
     """
     preferred = headers.get("prefer")
     found = None if preferred is None else _WAIT.search(preferred)
     if found is None:
-        return {}
-    return {"deadline": clock.monotonic() + min(int(found[1]), MAX_PREFERRED_SECONDS)}
+        return None
+    return clock.monotonic() + min(int(found[1]), MAX_PREFERRED_SECONDS)
 
 
 def as_of(text: str | None) -> int | datetime | None:

@@ -58,7 +58,7 @@ async def append_events(desk: Desk, ledger: str, who: Principal, ask: Ask) -> Re
     checked = [submission(event, who) for event in sent.events]
     accepted = [item for item in checked if isinstance(item, Submission)]
     async with ask.unless_gone():
-        appended = await appender.append_each(accepted, **asking.patience(ask.headers))
+        appended = await appender.append_each(accepted, deadline=asking.deadline(ask.headers))
     outcomes = iter(appended)
     results = [item if isinstance(item, Outcome) else next(outcomes) for item in checked]
     return answers.single(results[0], ask.path) if sent.single else answers.each(results)
