@@ -70,7 +70,9 @@ async def append_group(desk: Desk, ledger: str, who: Principal, ask: Ask) -> Res
     asked = read_group(bindings.loads(await ask.body()))
     items = [of_group(index, event, who) for index, event in enumerate(asked.events)]
     async with ask.unless_gone():
-        outcomes = await appender.append_group(items, asked.expect, **asking.patience(ask.headers))
+        outcomes = await appender.append_group(
+            items, asked.expect, deadline=asking.deadline(ask.headers)
+        )
     return answers.group(outcomes)
 
 
