@@ -24,6 +24,7 @@ from services.kit.apidocs import add_docs
 from services.kit.gone import Gone
 from services.kit.hot import CLIENT_GONE, MAX_BODY_BYTES, Front
 from services.kit.observing import Observe
+from services.kit.settings import SettingsError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -181,8 +182,12 @@ def compose(services: Sequence[Service], root: App, mounts: dict[str, App]) -> A
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            for service in services:
-                await stack.enter_async_context(service.run())
+            try:
+                for service in services:
+                    await stack.enter_async_context(service.run())
+            except SettingsError as refusal:
+                root.state.refusal = refusal  # for whoever tells the person that starts us
+                raise
             yield
 
     root.router.lifespan_context = lifespan
