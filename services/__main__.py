@@ -86,11 +86,21 @@ def migrate() -> None:
     """Bring the database at DATABASE_URL to the newest schema."""
     from migrations.run import upgrade  # noqa: PLC0415 - Alembic is slow to import
 
-    shared = assembly.Settings.load().shared
-    if shared.database_url is None:
-        raise SettingsError("DATABASE_URL names the database to migrate: set it")
-    upgrade(shared.database_url.get_secret_value())
+    upgrade(_database_url("the database to migrate"))
     run.say("the database has the newest schema")
+
+
+@cli.command()
+def epoch(
+    reason: Annotated[str, typer.Option(help="why, for example: failover to db2 after a fire")],
+    ledger: Annotated[str, typer.Option(help="the ledger's name")] = "main",
+) -> None:
+    """Begin a ledger's next epoch, after a failover or a restore; recorded for ever."""
+    from services.ledger.epoch import begin  # noqa: PLC0415 - not needed to serve
+
+    begun = uvloop.run(begin(_database_url("the database of the ledger"), ledger, reason))
+    run.say(f"the ledger {ledger} was in epoch {begun.former} and is in epoch {begun.present}")
+    run.say(f"its head is position {begun.head}, commitment {begun.commitment or '-'}")
 
 
 @cli.command()
@@ -127,6 +137,13 @@ def schemas(
 
     logs.configure(level=logging.WARNING)
     write(target)
+
+
+def _database_url(what: str) -> str:
+    url = assembly.Settings.load().shared.database_url
+    if url is None:
+        raise SettingsError(f"DATABASE_URL names {what}: set it")
+    return url.get_secret_value()
 
 
 def _settings() -> assembly.Settings:

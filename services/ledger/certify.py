@@ -1,0 +1,122 @@
+"""Certified commits: flushed by synchronous standbys before anybody is told.
+
+Promise: what was acknowledged survives the loss of the primary, if it is a standby of
+`synchronous_standby_names` that takes over.
+
+PostgreSQL commits locally first and waits for the standbys then. Where that wait is cut short (a
+time-out's CancelRequest, pg_cancel_backend, a shutdown) the commit stands, everybody sees it, and
+no standby may have it; the only sign is a warning beside the answer of success (SyncRepWaitForLSN
+in PostgreSQL's syncrep.c). Two rules follow:
+- a commit is certified when `watched` saw no warning;
+- what was *read* (a duplicate, an outcome found by a retry) is certified once a later commit of our
+  own is: the log is a line, and who has flushed a commit has flushed all before it. An append is
+  such a commit; where there is nothing to append, `barrier` is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from services.kit import database
+from services.kit.service import Check
+
+SETTINGS = {
+    "synchronous_commit": "on",
+    # Stricter values would hide the warning; a role's or database's own yields to this one.
+    "client_min_messages": "warning",
+}
+"""What a connection must be opened with."""
+CHECK_SECONDS = 1.5
+# A commit that changes nothing. It gets a transaction id, without which no commit waits.
+_BARRIER = "SELECT pg_logical_emit_message(true, 'release-ledger', '')"
+_REQUIRED = """
+SELECT current_setting('synchronous_standby_names') <> ''
+       AND current_setting('synchronous_commit') IN ('on', 'remote_apply')
+       AND current_setting('client_min_messages') <> 'error'
+"""
+
+
+class Uncertified(Exception):
+    """A commit is not known to be on a standby. It may well be stored: try with the same ids."""
+
+
+@contextlib.contextmanager
+def watched(connection: database.Connection) -> Iterator[None]:
+    """Raise `Uncertified` at the end of a block whose commits did not all wait to the end.
+
+    Not a block that itself raises: what failed is not known to be stored anyway.
+    """
+    warnings: list[str] = []
+
+    def heard(_: Any, message: Any) -> None:
+        # Nothing that we send has a warning of its own, so none is passed over.
+        if message.severity_en == "WARNING":
+            warnings.append(message.message)
+
+    connection.add_log_listener(heard)
+    try:
+        yield
+    finally:
+        connection.remove_log_listener(heard)
+    if warnings:
+        raise Uncertified(warnings[0])
+
+
+async def barrier(connection: database.Connection) -> None:
+    """Wait until everything that this connection could see is flushed by the standbys.
+
+    Outside a transaction only. Raises `Uncertified`, or what the driver raises.
+    """
+    with watched(connection):
+        await connection.execute(_BARRIER)
+    await require(connection)
+
+
+async def require(connection: database.Connection) -> None:
+    """Raise `Uncertified` unless commits on this connection wait for standbys.
+
+    Asked after a commit it also finds what gives no warning: the setting emptied during the wait.
+    """
+    if not await connection.fetchval(_REQUIRED):
+        raise Uncertified("no synchronous standby has to confirm what is committed")
+
+
+async def preflight(url: str) -> None:
+    """Raise `Uncertified` when no standby is configured. Whether one answers is not asked."""
+    connection = await database.connection(url, "certify", SETTINGS)
+    try:
+        await require(connection)
+    finally:
+        connection.terminate()
+
+
+def confirmed(url: str) -> Check:
+    """Return a readiness check: a commit is confirmed by standbys in time.
+
+    Tried, not looked up: pg_stat_replication shows states and positions to pg_monitor only, and a
+    standby that is connected may still not confirm.
+    """
+
+    async def check() -> str | None:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await _try(url)
+        except TimeoutError:
+            return f"no synchronous standby confirms a commit within {CHECK_SECONDS} s"
+        except Uncertified as error:
+            return str(error)
+        return None
+
+    return check
+
+
+async def _try(url: str) -> None:
+    connection = await database.connection(url, "certify", SETTINGS)
+    try:
+        await require(connection)
+        await barrier(connection)
+    finally:
+        connection.terminate()
