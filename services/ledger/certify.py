@@ -20,8 +20,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from contracts.problem import Unavailable
 from services.kit import database
-from services.kit.service import Check
 
 SETTINGS = {
     "synchronous_commit": "on",
@@ -29,6 +29,7 @@ SETTINGS = {
     "client_min_messages": "warning",
 }
 """What a connection must be opened with."""
+CONFIRM_SECONDS = 5.0
 CHECK_SECONDS = 1.5
 # A commit that changes nothing. It gets a transaction id, without which no commit waits.
 _BARRIER = "SELECT pg_logical_emit_message(true, 'release-ledger', '')"
@@ -84,39 +85,52 @@ async def require(connection: database.Connection) -> None:
         raise Uncertified("no synchronous standby has to confirm what is committed")
 
 
-async def preflight(url: str) -> None:
-    """Raise `Uncertified` when no standby is configured. Whether one answers is not asked."""
-    connection = await database.connection(url, "certify", SETTINGS)
-    try:
-        await require(connection)
-    finally:
-        connection.terminate()
+class Standbys:
+    """The standbys as a service sees them, over one connection of its own."""
 
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._open: database.Connection | None = None
+        self._turn = asyncio.Lock()
 
-def confirmed(url: str) -> Check:
-    """Return a readiness check: a commit is confirmed by standbys in time.
+    async def configured(self) -> None:
+        """Raise `Uncertified` when no standby is configured. Whether one answers is not asked."""
+        async with self._turn:
+            await require(await self._connection())
 
-    Tried, not looked up: pg_stat_replication shows states and positions to pg_monitor only, and a
-    standby that is connected may still not confirm.
-    """
-
-    async def check() -> str | None:
+    async def confirm(self, seconds: float = CONFIRM_SECONDS) -> None:
+        """Wait until everything that was visible before is flushed, or raise `Unavailable`."""
         try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                await _try(url)
-        except TimeoutError:
-            return f"no synchronous standby confirms a commit within {CHECK_SECONDS} s"
-        except Uncertified as error:
-            return str(error)
+            async with asyncio.timeout(seconds), self._turn:
+                await barrier(await self._connection())
+        except BaseException as error:
+            self.close()
+            if isinstance(error, TimeoutError):
+                detail = f"no synchronous standby confirms a commit within {seconds:g} s"
+                raise Unavailable(detail) from error
+            if isinstance(error, (Uncertified, *database.DatabaseError)):
+                raise Unavailable(str(error)) from error
+            raise
+
+    async def check(self) -> str | None:
+        """Return None when a standby confirms in time; the readiness check.
+
+        Tried, not looked up: pg_stat_replication shows states and positions to pg_monitor only, and
+        a standby that is connected may still not confirm.
+        """
+        try:
+            await self.confirm(CHECK_SECONDS)
+        except Unavailable as problem:
+            return problem.detail
         return None
 
-    return check
+    def close(self) -> None:
+        """Drop the connection; the next call opens another one."""
+        connection, self._open = self._open, None
+        if connection is not None:
+            connection.terminate()
 
-
-async def _try(url: str) -> None:
-    connection = await database.connection(url, "certify", SETTINGS)
-    try:
-        await require(connection)
-        await barrier(connection)
-    finally:
-        connection.terminate()
+    async def _connection(self) -> database.Connection:
+        if self._open is None or self._open.is_closed():
+            self._open = await database.connection(self._url, "certify", SETTINGS)
+        return self._open

@@ -14,6 +14,8 @@ from services.kit.kafka import KafkaProducer, ensure_topics
 from services.kit.settings import SettingsError, Shared
 from services.ledger import api
 from services.ledger.appender import Appender
+from services.ledger.certify import Standbys, Uncertified
+from services.ledger.fence import Fence
 from services.ledger.hooks import api as hooks_api
 from services.ledger.hooks import connections
 from services.ledger.hooks.deliveries import Hooks
@@ -42,6 +44,8 @@ def build(shared: Shared, settings: LedgerSettings, keyring: Keyring) -> service
         "database": database.reachable(parts.engine),
         "schema": parts.check_schema,
     }
+    if parts.standbys is not None:
+        checks["standby"] = parts.standbys.check
     # The HTTP path needs no broker: without one only the readers behind Kafka fall behind.
     soft: dict[str, service.Check] = {"kafka": parts.check_kafka}
     service.add_health(app, checks, soft)
@@ -62,6 +66,8 @@ class _Parts:
         self.engine = database.engine(self._url, NAME, settings.pool_size)
         self.reader = Reader(self.engine)
         self.wake = Wake(self._url, self.reader)
+        self.fence = Fence(settings.min_epochs)
+        self.standbys = Standbys(self._url) if settings.certified else None
         known = connections.read(settings.connections_file, dev=shared.dev)
         self.hooks = Hooks(HookStore(self._url), self.reader, self.appender_for, known)
 
@@ -78,12 +84,22 @@ class _Parts:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.reader.close)
             await self.reader.open(self._settings.ledgers)
+            self.fence.admit_all(self.reader.ledgers)
+            if self.standbys is not None:
+                stack.callback(self.standbys.close)
+                await self._require(self.standbys)
             await self.hooks.store.open()
             stack.push_async_callback(self.hooks.store.close)
             tasks = self._appending() | self._kafka()
             work = service.background(NAME, wake=self.wake.run, hooks=self.hooks.run, **tasks)
             await stack.enter_async_context(work)
             yield
+
+    async def _require(self, standbys: Standbys) -> None:
+        try:
+            await standbys.configured()
+        except Uncertified as error:
+            raise SettingsError(f"LEDGER_CERTIFIED=1, and {error}") from error
 
     def _appending(self) -> Tasks:
         for row in self.reader.ledgers:
@@ -110,7 +126,10 @@ class _Parts:
     def _relay(self, name: str, bootstrap: str) -> Relay:
         row = self.reader.ledger(name)
         producer = KafkaProducer(bootstrap, f"ledger-relay-{name}")
-        return Relay(row, self.reader, self.wake, Lease(self.engine, row.id), producer)
+        lease = Lease(self.engine, row.id)
+        return Relay(
+            row, self.reader, self.wake, lease, producer, fence=self.fence, standbys=self.standbys
+        )
 
     async def check_schema(self) -> str | None:
         """Return None when the database has the tables that this code needs."""

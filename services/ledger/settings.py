@@ -44,7 +44,7 @@ class LedgerSettings(Settings):
 
     certified: bool = False
     """Acknowledge only what a synchronous standby has flushed."""
-    min_epoch: Annotated[str, AfterValidator(_epochs)] = ""
+    min_epoch: Annotated[str, AfterValidator(_epochs)] | None = None
     """The lowest epoch of a ledger that is accepted, as `main=2,other=3`."""
     connections_file: Path | None = None
     """Who may send webhooks: a JSON list, see services/ledger/hooks/connections.py."""
@@ -57,5 +57,5 @@ class LedgerSettings(Settings):
     @property
     def min_epochs(self) -> dict[str, int]:
         """Return the lowest epochs by ledger."""
-        parts = (part.split("=") for part in self.min_epoch.split(",") if part)
+        parts = (part.split("=") for part in (self.min_epoch or "").split(",") if part)
         return {name.strip(): int(number) for name, number in parts}

@@ -28,6 +28,7 @@ class Pair:
         self.sql = sql
         self.url = primary.dsn("postgres").replace("postgres@", "app@")
         self.opened = [sql]
+        self.standbys = certify.Standbys(self.url)
 
     async def connect(self, **settings: str) -> database.Connection:
         """Connect as somebody who may do nothing but write one table."""
@@ -76,6 +77,7 @@ async def pair(servers: tuple[EmbeddedPostgres, EmbeddedStandby]) -> AsyncIterat
     await sql.execute("TRUNCATE kept; ALTER ROLE app RESET ALL")
     pair = Pair(primary, standby, sql)
     yield pair
+    pair.standbys.close()
     for connection in pair.opened:
         connection.terminate()
 
@@ -89,7 +91,7 @@ async def test_a_commit_and_a_barrier_are_certified_while_the_standby_follows(pa
     replica = await asyncpg.connect(pair.standby.dsn("postgres"))
     assert await replica.fetchval("SELECT pg_last_wal_receive_lsn() >= $1", reached)
     await replica.close()
-    assert await certify.confirmed(pair.url)() is None
+    assert await pair.standbys.check() is None
 
 
 async def test_a_wait_that_was_cancelled_is_stored_and_not_certified_and_neither_is_its_reader(
@@ -107,7 +109,7 @@ async def test_a_wait_that_was_cancelled_is_stored_and_not_certified_and_neither
         assert await pair.words() == ["one"]
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(certify.barrier(reader), 0.5)
-        assert "no synchronous standby confirms" in str(await certify.confirmed(pair.url)())
+        assert "no synchronous standby confirms" in str(await pair.standbys.check())
     await certify.barrier(connection)
     assert await pair.words() == ["one"]
 
@@ -165,7 +167,7 @@ async def test_a_setting_emptied_in_the_wait_is_found_after_it(pair: Pair) -> No
         with pytest.raises(certify.Uncertified, match="no synchronous standby"):
             await waiting
     with pytest.raises(certify.Uncertified, match="no synchronous standby"):
-        await certify.preflight(pair.url)
+        await pair.standbys.configured()
 
 
 @pytest.mark.parametrize(
