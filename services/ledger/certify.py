@@ -35,6 +35,7 @@ CHECK_SECONDS = 1.5
 _BARRIER = "SELECT pg_logical_emit_message(true, 'release-ledger', '')"
 _REQUIRED = """
 SELECT current_setting('synchronous_standby_names') <> ''
+       AND current_setting('max_wal_senders') <> '0'
        AND current_setting('synchronous_commit') IN ('on', 'remote_apply')
        AND current_setting('client_min_messages') <> 'error'
 """

@@ -18,12 +18,12 @@ from contracts.event import Receipt
 from contracts.problem import Unavailable
 from deploy.embedded import EmbeddedPostgres, EmbeddedStandby
 from migrations.run import upgrade
-from services.kit import database
+from services.kit import clock, database
 from services.ledger.appender import Appender, Outcome, Submission
 from services.ledger.fence import Fence
 from services.ledger.store import Reader
 from services.ledger.writer import Writer
-from tests.faults.servers import SETTINGS, kill_at_once, standby_of
+from tests.faults.servers import SETTINGS, frozen, kill_at_once, standby_of
 from tests.integration.ledger.conftest import Ledger, submission
 from tests.story.served import ROOT, environment
 
@@ -58,6 +58,12 @@ class Engine:
         (outcome,) = await asyncio.wait_for(self.appender.append_each([item]), seconds)
         return outcome
 
+    async def acknowledges(self, item: Submission, seconds: float) -> bool:
+        """Say whether the event is acknowledged in time."""
+        with contextlib.suppress(TimeoutError, Unavailable):
+            return (await self.append(item, seconds)).receipt is not None
+        return False
+
 
 @contextlib.asynccontextmanager
 async def engine(server: EmbeddedPostgres, fence: Fence | None = None) -> AsyncIterator[Engine]:
@@ -67,7 +73,7 @@ async def engine(server: EmbeddedPostgres, fence: Fence | None = None) -> AsyncI
     try:
         await reader.open(["main"])
         fence.admit_all(reader.ledgers)
-        appender = Appender(Writer(url, reader.ledger("main")))
+        appender = Appender(Writer(url, reader.ledger("main"), certified=True))
         work = asyncio.create_task(appender.run())
         yield Engine(appender, reader, fence)
     finally:
@@ -172,5 +178,53 @@ async def refuse(former: EmbeddedPostgres, fence: Fence, load: Load) -> None:
         async with engine(former, fence):
             pass
     async with engine(former) as ignorant:
-        with pytest.raises((TimeoutError, Unavailable)):
-            await ignorant.append(submission(), 3)
+        known = next(iter(load.receipts))
+        for item in (submission(), load.sent[known]):
+            assert not await ignorant.acknowledges(item, 3)
+
+
+async def test_without_its_standby_a_ledger_acknowledges_nothing_and_then_everything_once(
+    tmp_path: Path,
+) -> None:
+    async with migrated_pair(tmp_path) as (first, second), engine(first) as process:
+        stored, late = submission("s:1"), submission("s:1")
+        assert await process.acknowledges(stored, 30)
+        await second.stop()
+        with pytest.raises(Unavailable):
+            await process.appender.append_each([late], deadline=clock.monotonic() + 2)
+        assert not await process.acknowledges(stored, 1), "a duplicate is an acknowledgement too"
+        await second.start()
+        assert (await process.append(stored)).kind == "duplicate"
+        assert (await process.append(late)).receipt is not None
+        assert await whole(first) == 2
+
+
+CANCEL = """
+SELECT count(*) FILTER (WHERE pg_cancel_backend(pid)) FROM pg_stat_activity
+ WHERE wait_event = 'SyncRep' AND application_name LIKE '%writer%'
+"""
+
+
+async def test_a_wait_that_is_cancelled_again_and_again_acknowledges_nothing(
+    tmp_path: Path,
+) -> None:
+    async with (
+        migrated_pair(tmp_path) as (first, second),
+        engine(first) as one,
+        engine(first) as other,
+    ):
+        item = submission("s:1")
+        sql = await asyncpg.connect(first.dsn(DATABASE))
+        with frozen(second):
+            answers = [asyncio.create_task(process.append(item)) for process in (one, other)]
+            cancelled = 0
+            while cancelled < 10:
+                cancelled += await sql.fetchval(CANCEL)
+                await asyncio.sleep(0.05)
+            assert await sql.fetchval("SELECT count(*) FROM ledger.event") == 1, "it can be read"
+            assert not any(answer.done() for answer in answers)
+        outcomes = await asyncio.gather(*answers)
+        await sql.close()
+        assert [o.receipt for o in outcomes] == [outcomes[0].receipt] * 2
+        assert outcomes[0].receipt is not None
+        assert await whole(first) == 1
