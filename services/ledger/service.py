@@ -29,7 +29,7 @@ from services.ledger.wake import Wake
 from services.ledger.writer import Writer
 
 NAME = "ledger"
-REVISION = "0005"
+REVISION = "0006"
 """The oldest migration that this code works with."""
 Tasks: TypeAlias = dict[str, Callable[[], Awaitable[None]]]
 
@@ -103,7 +103,7 @@ class _Parts:
 
     def _appending(self) -> Tasks:
         for row in self.reader.ledgers:
-            writer = Writer(self._url, row)
+            writer = Writer(self._url, row, certified=self._settings.certified)
             self._appenders[row.name] = Appender(writer, self._settings.queue_events)
         return {f"append_{name}": appender.run for name, appender in self._appenders.items()}
 
