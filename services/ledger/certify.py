@@ -7,7 +7,7 @@ PostgreSQL commits locally first and waits for the standbys then. Where that wai
 time-out's CancelRequest, pg_cancel_backend, a shutdown) the commit stands, everybody sees it, and
 no standby may have it; the only sign is a warning beside the answer of success (SyncRepWaitForLSN
 in PostgreSQL's syncrep.c). Two rules follow:
-- a commit is certified when `watched` saw no warning;
+- a commit is certified when `certified` heard no warning;
 - what was *read* (a duplicate, an outcome found by a retry) is certified once a later commit of our
   own is: the log is a line, and who has flushed a commit has flushed all before it. An append is
   such a commit; where there is nothing to append, `barrier` is one.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 from contracts.problem import Unavailable
@@ -45,11 +45,12 @@ class Uncertified(Exception):
     """A commit is not known to be on a standby. It may well be stored: try with the same ids."""
 
 
-@contextlib.contextmanager
-def watched(connection: database.Connection) -> Iterator[None]:
-    """Raise `Uncertified` at the end of a block whose commits did not all wait to the end.
+@contextlib.asynccontextmanager
+async def certified(connection: database.Connection) -> AsyncIterator[None]:
+    """Raise `Uncertified` at the end of a block whose commits are not all known to be on standbys.
 
-    Not a block that itself raises: what failed is not known to be stored anyway.
+    For a commit by itself, or for the COMMIT of a transaction. A block that raises is left alone:
+    what failed is not known to be stored anyway.
     """
     warnings: list[str] = []
 
@@ -65,23 +66,22 @@ def watched(connection: database.Connection) -> Iterator[None]:
         connection.remove_log_listener(heard)
     if warnings:
         raise Uncertified(warnings[0])
+    if not connection.is_in_transaction():
+        # An emptied setting releases those who wait, without a warning.
+        await require(connection)
 
 
 async def barrier(connection: database.Connection) -> None:
     """Wait until everything that this connection could see is flushed by the standbys.
 
-    Outside a transaction only. Raises `Uncertified`, or what the driver raises.
+    In a transaction it is the COMMIT that waits. Raises `Uncertified`, or what the driver raises.
     """
-    with watched(connection):
-        await connection.execute(_BARRIER)
-    await require(connection)
+    async with certified(connection):
+        await connection.execute(_BARRIER, timeout=CONFIRM_SECONDS)
 
 
 async def require(connection: database.Connection) -> None:
-    """Raise `Uncertified` unless commits on this connection wait for standbys.
-
-    Asked after a commit it also finds what gives no warning: the setting emptied during the wait.
-    """
+    """Raise `Uncertified` unless commits on this connection wait for standbys."""
     if not await connection.fetchval(_REQUIRED):
         raise Uncertified("no synchronous standby has to confirm what is committed")
 

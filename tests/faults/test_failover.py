@@ -19,6 +19,7 @@ from contracts.problem import Unavailable
 from deploy.embedded import EmbeddedPostgres, EmbeddedStandby
 from migrations.run import upgrade
 from services.kit import clock, database
+from services.ledger import certify, settling
 from services.ledger.appender import Appender, Outcome, Submission
 from services.ledger.fence import Fence
 from services.ledger.store import Reader
@@ -184,8 +185,12 @@ async def refuse(former: EmbeddedPostgres, fence: Fence, load: Load) -> None:
 
 
 async def test_without_its_standby_a_ledger_acknowledges_nothing_and_then_everything_once(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Patience by default is half a minute: less will do here.
+    monkeypatch.setattr(database, "STATEMENT_TIMEOUT_MS", 1_000)
+    monkeypatch.setattr(settling, "GIVE_UP_SECONDS", 2)
+    monkeypatch.setattr(certify, "CONFIRM_SECONDS", 1)
     async with migrated_pair(tmp_path) as (first, second), engine(first) as process:
         stored, late = submission("s:1"), submission("s:1")
         assert await process.acknowledges(stored, 30)

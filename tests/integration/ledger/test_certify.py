@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ async def pair(servers: tuple[EmbeddedPostgres, EmbeddedStandby]) -> AsyncIterat
 
 async def test_a_commit_and_a_barrier_are_certified_while_the_standby_follows(pair: Pair) -> None:
     connection = await pair.connect()
-    with certify.watched(connection):
+    async with certify.certified(connection):
         await connection.fetchval(INSERT, "one")
     reached = await pair.sql.fetchval("SELECT pg_current_wal_lsn()")
     await certify.barrier(connection)
@@ -100,11 +100,9 @@ async def test_a_wait_that_was_cancelled_is_stored_and_not_certified_and_neither
     connection, reader = await pair.connect(), await pair.connect()
     with frozen(pair.standby):
         cut = asyncio.create_task(pair.cut(connection, "pg_cancel_backend"))
-        with (
-            pytest.raises(certify.Uncertified, match="canceling wait"),
-            certify.watched(connection),
-        ):
-            assert await connection.fetchval(INSERT, "one") == "one"  # the server says success
+        with pytest.raises(certify.Uncertified, match="canceling wait"):
+            async with certify.certified(connection):
+                assert await connection.fetchval(INSERT, "one") == "one"  # it says success
         await cut
         assert await pair.words() == ["one"]
         with pytest.raises(TimeoutError):
@@ -127,7 +125,7 @@ async def test_a_session_ended_in_the_wait_gives_no_answer_and_leaves_the_row(pa
     connection = await pair.connect()
     with frozen(pair.standby):
         cut = asyncio.create_task(pair.cut(connection, "pg_terminate_backend"))
-        with pytest.raises(database.DatabaseError), certify.watched(connection):
+        with pytest.raises(database.DatabaseError):
             await connection.fetchval(INSERT, "one")
         await cut
         assert await pair.words() == ["one"]
@@ -152,15 +150,30 @@ async def test_a_fast_shutdown_in_the_wait_gives_no_answer_and_leaves_the_row(pa
 async def test_a_time_out_of_ours_leaves_the_row_too(pair: Pair) -> None:
     connection = await pair.connect()
     with frozen(pair.standby):
-        with pytest.raises(TimeoutError), certify.watched(connection):
+        with pytest.raises(TimeoutError):
             await connection.fetchval(INSERT, "one", timeout=0.3)
         await pair.until("SELECT EXISTS (SELECT FROM kept)")  # once the server has cancelled
 
 
-async def test_a_setting_emptied_in_the_wait_is_found_after_it(pair: Pair) -> None:
+async def insert(connection: database.Connection) -> None:
+    async with certify.certified(connection):
+        await connection.fetchval(INSERT, "one")
+
+
+async def insert_in_a_transaction(connection: database.Connection) -> None:
+    await connection.execute("BEGIN")
+    await insert(connection)
+    async with certify.certified(connection):
+        await connection.execute("COMMIT")
+
+
+@pytest.mark.parametrize("work", [insert, insert_in_a_transaction, certify.barrier])
+async def test_a_setting_emptied_in_the_wait_is_found_after_it(
+    pair: Pair, work: Callable[[database.Connection], Awaitable[None]]
+) -> None:
     connection = await pair.connect()
     with frozen(pair.standby):
-        waiting = asyncio.create_task(certify.barrier(connection))
+        waiting = asyncio.ensure_future(work(connection))
         await asyncio.sleep(0.3)
         assert not waiting.done()
         await wait_for_standbys(pair.primary, "")
