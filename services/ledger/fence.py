@@ -10,9 +10,13 @@ freshly started process cannot know it is told by LEDGER_MIN_EPOCH.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from contracts.problem import Unavailable
-from services.ledger.tables import LedgerRow
+from services.ledger.tables import EPOCHS, LedgerRow
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 
 class Fence:
@@ -36,3 +40,18 @@ class Fence:
         """Admit each row, or raise `Unavailable`."""
         for row in rows:
             self.admit(row)
+
+
+async def moved_on(engine: AsyncEngine, rows: Iterable[LedgerRow]) -> str | None:
+    """Return None when the database is in the epochs that this process works in; for readiness.
+
+    A process keeps the epochs that it started with: after a ceremony it has to be started again.
+    """
+    async with engine.connect() as connection:
+        found = {row.name: row.epoch for row in await connection.execute(EPOCHS)}
+    for row in rows:
+        present = found.get(row.name)
+        if present != row.epoch:
+            what = f"{row.name} is in epoch {present}, this process works in epoch {row.epoch}"
+            return f"the ledger {what}: start it again, on the right database"
+    return None

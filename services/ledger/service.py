@@ -15,7 +15,7 @@ from services.kit.settings import SettingsError, Shared
 from services.ledger import api
 from services.ledger.appender import Appender
 from services.ledger.certify import Standbys, Uncertified
-from services.ledger.fence import Fence
+from services.ledger.fence import Fence, moved_on
 from services.ledger.hooks import api as hooks_api
 from services.ledger.hooks import connections
 from services.ledger.hooks.deliveries import Hooks
@@ -43,6 +43,7 @@ def build(shared: Shared, settings: LedgerSettings, keyring: Keyring) -> service
     checks: dict[str, service.Check] = {
         "database": database.reachable(parts.engine),
         "schema": parts.check_schema,
+        "epoch": parts.check_epoch,
     }
     if parts.standbys is not None:
         checks["standby"] = parts.standbys.check
@@ -137,6 +138,10 @@ class _Parts:
         if found is None or found < REVISION:
             return f"migration {REVISION} is needed, the database has {found or 'none'}"
         return None
+
+    async def check_epoch(self) -> str | None:
+        """Return None when nobody has begun another epoch since this process started."""
+        return await moved_on(self.engine, self.reader.ledgers)
 
     async def check_kafka(self) -> str | None:
         """Return None when relays and ingest work, or when there is no broker to work with."""

@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -67,14 +68,19 @@ class Engine:
 
 
 @contextlib.asynccontextmanager
-async def engine(server: EmbeddedPostgres, fence: Fence | None = None) -> AsyncIterator[Engine]:
+async def engine(
+    server: EmbeddedPostgres, fence: Fence | None = None, epoch: int | None = None
+) -> AsyncIterator[Engine]:
+    """Run a process in certified mode; with `epoch`, one not certified that is in that epoch."""
     url, fence = server.dsn(DATABASE), fence or Fence()
     reader = Reader(database.engine(url, "failover"))
     work: asyncio.Task[None] | None = None
     try:
         await reader.open(["main"])
         fence.admit_all(reader.ledgers)
-        appender = Appender(Writer(url, reader.ledger("main"), certified=True))
+        row = reader.ledger("main")
+        writer = Writer(url, replace(row, epoch=epoch or row.epoch), certified=epoch is None)
+        appender = Appender(writer)
         work = asyncio.create_task(appender.run())
         yield Engine(appender, reader, fence)
     finally:
@@ -178,6 +184,9 @@ async def refuse(former: EmbeddedPostgres, fence: Fence, load: Load) -> None:
     with pytest.raises(Unavailable, match="epoch 1, and epoch 2 has begun"):
         async with engine(former, fence):
             pass
+    async with engine(former, epoch=2) as moved:  # its address led to the new primary before
+        with pytest.raises(Unavailable, match="in epoch 1, the caller in epoch 2"):
+            await moved.append(submission())
     async with engine(former) as ignorant:
         known = next(iter(load.receipts))
         for item in (submission(), load.sent[known]):
