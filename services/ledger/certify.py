@@ -94,11 +94,6 @@ class Standbys:
         self._open: database.Connection | None = None
         self._turn = asyncio.Lock()
 
-    async def configured(self) -> None:
-        """Raise `Uncertified` when no standby is configured. Whether one answers is not asked."""
-        async with self._turn:
-            await require(await self._connection())
-
     async def confirm(self, seconds: float = CONFIRM_SECONDS) -> None:
         """Wait until everything that was visible before is flushed, or raise `Unavailable`."""
         try:
@@ -133,5 +128,7 @@ class Standbys:
 
     async def _connection(self) -> database.Connection:
         if self._open is None or self._open.is_closed():
-            self._open = await database.connection(self._url, "certify", SETTINGS)
+            self._open = await database.connection(
+                self._url, "ledger standbys", SETTINGS, role="rlg_reader"
+            )
         return self._open

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 from dataclasses import dataclass
+from typing import Any
 
 from services.kit import database
 from services.kit.settings import SettingsError
@@ -33,20 +34,25 @@ async def begin(url: str, ledger: str, reason: str) -> Begun:
     """Raise a ledger's epoch by one, or raise `SettingsError`, and nothing is changed.
 
     Waits for an append that is under way. Reason, person and login are recorded for ever. The login
-    of `url` needs the rights of the schema's owner.
+    of `url` has to be a member of the role `rlg_owner`.
     """
-    connection = await database.connection(url, "epoch")
     try:
-        if await connection.fetchval(_RECOVERING):
-            raise SettingsError("this database is a standby: promote it first")
-        if not await connection.fetchval(_PREPARED):
-            raise SettingsError("the schema is too old or missing: python -m services migrate")
-        row = await connection.fetchrow(_BEGIN, ledger, reason, _person())
+        connection = await database.connection(url, "epoch", role="rlg_owner")
+        try:
+            row = await _begin(connection, ledger, reason)
+        finally:
+            connection.terminate()
     except database.DatabaseError as error:
         raise SettingsError(f"the epoch stays as it was: {error}") from error
-    finally:
-        connection.terminate()
     return Begun(row["former"], row["present"], row["head"], row["commitment"].hex())
+
+
+async def _begin(connection: database.Connection, ledger: str, reason: str) -> Any:
+    if await connection.fetchval(_RECOVERING):
+        raise SettingsError("this database is a standby: promote it first")
+    if not await connection.fetchval(_PREPARED):
+        raise SettingsError("the schema is too old: run `python -m services migrate`")
+    return await connection.fetchrow(_BEGIN, ledger, reason, _person())
 
 
 def _person() -> str:

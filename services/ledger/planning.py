@@ -34,7 +34,7 @@ class Planner:
             plan = decide(self.overlay, requests)
             # append_v1 probes the ids of what is placed, and proves that what we know still holds.
             # Where an item was refused, or nothing is placed, only the database can tell.
-            if plan.placed and len(plan.placed) == len(ids):
+            if plan.items and len(plan.items) == len(ids):
                 return plan, True
             self.overlay.undo(plan.effects)
         asked = await self._ask(lane, requests, subjects, ids)
@@ -53,10 +53,13 @@ class Planner:
         ids: Sequence[EventKey],
     ) -> Plan | None:
         snapshot = await self._writer.load(lane, self.overlay.head, subjects, ids)
-        return decide(self.overlay, requests) if self.overlay.learn(snapshot) else None
+        learnt = self.overlay.learn(snapshot)
+        if learnt == "forgot":  # what was not asked for because it was known is to be asked now
+            return await self.ask(lane, requests)
+        return decide(self.overlay, requests) if learnt == "taken" else None
 
     async def store(self, lane: int, plan: Plan, *, probe: bool = False) -> Answer:
         """Append a plan; where there is nothing to store, make sure of what was read."""
-        if plan.placed:
+        if plan.items:
             return await self._writer.append(lane, plan, probe=probe)
         return await self._writer.confirm(lane)

@@ -14,7 +14,7 @@ from services.kit.kafka import KafkaProducer, ensure_topics
 from services.kit.settings import SettingsError, Shared
 from services.ledger import api
 from services.ledger.appender import Appender
-from services.ledger.certify import Standbys, Uncertified
+from services.ledger.certify import Standbys
 from services.ledger.fence import Fence, moved_on
 from services.ledger.hooks import api as hooks_api
 from services.ledger.hooks import connections
@@ -22,6 +22,7 @@ from services.ledger.hooks.deliveries import Hooks
 from services.ledger.hooks.store import HookStore
 from services.ledger.ingest import Ingest
 from services.ledger.lease import Lease
+from services.ledger.preflight import Preflight
 from services.ledger.relay import Relay
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Reader
@@ -30,7 +31,7 @@ from services.ledger.writer import Writer
 
 NAME = "ledger"
 REVISION = "0006"
-"""The oldest migration that this code works with."""
+"""The migration that this code is written for."""
 Tasks: TypeAlias = dict[str, Callable[[], Awaitable[None]]]
 
 
@@ -42,7 +43,7 @@ def build(shared: Shared, settings: LedgerSettings, keyring: Keyring) -> service
     hooks_api.add_routes(app, parts.hooks, keyring)
     checks: dict[str, service.Check] = {
         "database": database.reachable(parts.engine),
-        "schema": parts.check_schema,
+        "preflight": parts.preflight.check,
         "epoch": parts.check_epoch,
     }
     if parts.standbys is not None:
@@ -64,8 +65,10 @@ class _Parts:
         self._bootstrap = shared.kafka_bootstrap_servers
         self._appenders: dict[str, Appender] = {}
         self._kafka_checks: list[service.Check] = []
-        self.engine = database.engine(self._url, NAME, settings.pool_size)
-        self.reader = Reader(self.engine)
+        self.preflight = Preflight(self._url, REVISION, certified=settings.certified)
+        self.engine = database.engine(self._url, NAME, settings.pool_size, role="rlg_reader")
+        self.courier = database.engine(self._url, "ledger courier", 2, role="rlg_courier")
+        self.reader = Reader(self.engine, self.courier)
         self.wake = Wake(self._url, self.reader)
         self.fence = Fence(settings.min_epochs)
         self.standbys = Standbys(self._url) if settings.certified else None
@@ -83,24 +86,20 @@ class _Parts:
     async def run(self) -> AsyncIterator[None]:
         """Open what needs opening and work in the background until the block ends."""
         async with contextlib.AsyncExitStack() as stack:
+            await self.preflight.refuse()
+            stack.push_async_callback(self.courier.dispose)
             stack.push_async_callback(self.reader.close)
             await self.reader.open(self._settings.ledgers)
             self.fence.admit_all(self.reader.ledgers)
             if self.standbys is not None:
                 stack.callback(self.standbys.close)
-                await self._require(self.standbys)
+            await self.preflight.rehearse(self.reader.ledgers)
             await self.hooks.store.open()
             stack.push_async_callback(self.hooks.store.close)
             tasks = self._appending() | self._kafka()
             work = service.background(NAME, wake=self.wake.run, hooks=self.hooks.run, **tasks)
             await stack.enter_async_context(work)
             yield
-
-    async def _require(self, standbys: Standbys) -> None:
-        try:
-            await standbys.configured()
-        except Uncertified as error:
-            raise SettingsError(f"LEDGER_CERTIFIED=1, and {error}") from error
 
     def _appending(self) -> Tasks:
         for row in self.reader.ledgers:
@@ -127,17 +126,10 @@ class _Parts:
     def _relay(self, name: str, bootstrap: str) -> Relay:
         row = self.reader.ledger(name)
         producer = KafkaProducer(bootstrap, f"ledger-relay-{name}")
-        lease = Lease(self.engine, row.id)
+        lease = Lease(self.courier, row.id)
         return Relay(
             row, self.reader, self.wake, lease, producer, fence=self.fence, standbys=self.standbys
         )
-
-    async def check_schema(self) -> str | None:
-        """Return None when the database has the tables that this code needs."""
-        found = await self.reader.revision()
-        if found is None or found < REVISION:
-            return f"migration {REVISION} is needed, the database has {found or 'none'}"
-        return None
 
     async def check_epoch(self) -> str | None:
         """Return None when nobody has begun another epoch since this process started."""

@@ -37,3 +37,4 @@ def upgrade() -> None:
     op.execute(APPEND_ONLY)
     for statement in sql("ledger", "begin_epoch_v1.sql"):
         op.execute(statement)
+    op.execute("GRANT SELECT ON ledger.epoch TO rlg_reader, rlg_verifier")
