@@ -10,13 +10,12 @@ freshly started process cannot know it is told by LEDGER_MIN_EPOCH.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from contracts.problem import Unavailable
-from services.ledger.tables import EPOCHS, LedgerRow
+from services.kit import database
+from services.ledger.tables import LedgerRow
 
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+_EPOCHS = "SELECT name, epoch FROM ledger.ledger"
 
 
 class Fence:
@@ -42,13 +41,16 @@ class Fence:
             self.admit(row)
 
 
-async def moved_on(engine: AsyncEngine, rows: Iterable[LedgerRow]) -> str | None:
+async def moved_on(url: str, rows: Iterable[LedgerRow]) -> str | None:
     """Return None when the database is in the epochs that this process works in; for readiness.
 
     A process keeps the epochs that it started with: after a ceremony it has to be started again.
     """
-    async with engine.connect() as connection:
-        found = {row.name: row.epoch for row in await connection.execute(EPOCHS)}
+    connection = await database.connection(url, "ledger epoch", role="rlg_reader")
+    try:
+        found = {row["name"]: row["epoch"] for row in await connection.fetch(_EPOCHS)}
+    finally:
+        connection.terminate()
     for row in rows:
         present = found.get(row.name)
         if present != row.epoch:

@@ -133,7 +133,7 @@ class _Parts:
 
     async def check_epoch(self) -> str | None:
         """Return None when nobody has begun another epoch since this process started."""
-        return await moved_on(self.engine, self.reader.ledgers)
+        return await moved_on(self._url, self.reader.ledgers)
 
     async def check_kafka(self) -> str | None:
         """Return None when relays and ingest work, or when there is no broker to work with."""

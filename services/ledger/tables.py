@@ -96,8 +96,6 @@ HEAD = text(
     "SELECT position, commitment FROM ledger.event"
     " WHERE ledger_id = :id ORDER BY position DESC LIMIT 1"
 )
-EPOCHS = select(ledger.c.name, ledger.c.epoch)
-"""The epoch of every ledger in the database."""
 CREATE = text(
     "INSERT INTO ledger.ledger (ledger_id, name)"
     " SELECT coalesce(max(ledger_id), 0) + 1, :name FROM ledger.ledger ON CONFLICT DO NOTHING"

@@ -8,7 +8,6 @@ import asyncpg
 import pytest
 
 from contracts.problem import Unavailable
-from services.kit import database
 from services.kit.settings import SettingsError
 from services.ledger.epoch import begin
 from services.ledger.fence import moved_on
@@ -40,22 +39,20 @@ async def test_each_ceremony_raises_the_epoch_by_one_and_leaves_a_record(ledger:
 async def test_a_process_that_missed_a_ceremony_appends_nothing_and_says_why(
     ledger: Ledger,
 ) -> None:
-    engine = database.engine(ledger.url, "readiness")
     appender = ledger.appender()
     (outcome,) = await appender.append_each([submission()])
     assert outcome.kind == "appended"
-    assert await moved_on(engine, ledger.reader.ledgers) is None
+    assert await moved_on(ledger.url, ledger.reader.ledgers) is None
     await begin(ledger.url, "main", "a failover")
     with pytest.raises(Unavailable, match="is in epoch 2, the caller in epoch 1"):
         await appender.append_each([submission()])
     assert "is in epoch 2, this process works in epoch 1" in str(
-        await moved_on(engine, ledger.reader.ledgers)
+        await moved_on(ledger.url, ledger.reader.ledgers)
     )
     await ledger.reader.open(["main"])
     (outcome,) = await ledger.appender().append_each([submission()])
     assert outcome.kind == "appended"
     assert await ledger.check() == 2
-    await engine.dispose()
 
 
 async def test_a_ceremony_that_cannot_be_held_changes_nothing(ledger: Ledger) -> None:
