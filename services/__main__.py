@@ -86,10 +86,13 @@ def gatekeeper() -> None:
 
 @cli.command()
 def migrate() -> None:
-    """Bring the database at DATABASE_URL to the newest schema."""
-    from migrations.run import upgrade  # noqa: PLC0415 - Alembic is slow to import
-
-    upgrade(_database_url("the database to migrate"))
+    """Bring DATABASE_URL and the databases of LEDGER_DATABASES to the newest schema."""
+    told = assembly.Settings.load()
+    if told.shared.database_url is None:
+        raise SettingsError("DATABASE_URL names the database to migrate: set it")
+    complaints = run.migrate(told)
+    if complaints:
+        raise SettingsError("; ".join(complaints))
     run.say("the database has the newest schema")
 
 
@@ -101,7 +104,9 @@ def epoch(
     """Begin a ledger's next epoch, after a failover or a restore; recorded for ever."""
     from services.ledger.epoch import begin  # noqa: PLC0415 - not needed to serve
 
-    begun = uvloop.run(begin(_database_url("the database of the ledger"), ledger, reason))
+    told = assembly.Settings.load()
+    url = told.ledger.elsewhere.get(ledger) or _database_url(told)
+    begun = uvloop.run(begin(url, ledger, reason))
     run.say(f"the ledger {ledger} was in epoch {begun.former} and is in epoch {begun.present}")
     run.say(f"its head is position {begun.head}, commitment {begun.commitment or '-'}")
 
@@ -142,11 +147,10 @@ def schemas(
     write(target)
 
 
-def _database_url(what: str) -> str:
-    url = assembly.Settings.load().shared.database_url
-    if url is None:
-        raise SettingsError(f"DATABASE_URL names {what}: set it")
-    return url.get_secret_value()
+def _database_url(told: assembly.Settings) -> str:
+    if told.shared.database_url is None:
+        raise SettingsError("DATABASE_URL names the database of the ledger: set it")
+    return told.shared.database_url.get_secret_value()
 
 
 def _settings() -> assembly.Settings:

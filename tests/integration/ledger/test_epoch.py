@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import asyncpg
 import pytest
 
 from contracts.problem import Unavailable
 from services.kit.settings import SettingsError
+from services.ledger.appender import Appender
 from services.ledger.epoch import begin
 from services.ledger.fence import moved_on
-from services.ledger.writer import LOCK
+from services.ledger.writer import LOCK, Writer
 from tests.integration.ledger.conftest import Ledger, submission
 
 pytestmark = pytest.mark.postgres
 
 
+def started_in(epoch: int, ledger: Ledger) -> Appender:
+    """Return the appender of a process that started in this epoch."""
+    return ledger.appender(Writer(ledger.url, replace(ledger.reader.ledger("main"), epoch=epoch)))
+
+
 async def test_each_ceremony_raises_the_epoch_by_one_and_leaves_a_record(ledger: Ledger) -> None:
     empty = await begin(ledger.url, "main", "a restore")
     assert (empty.former, empty.present, empty.head, empty.commitment) == (1, 2, 0, "")
-    await ledger.reader.open(["main"])
-    (outcome,) = await ledger.appender().append_each([submission()])
+    (outcome,) = await started_in(2, ledger).append_each([submission()])
     assert outcome.receipt is not None
     begun = await begin(ledger.url, "main", "a failover")
     assert (begun.former, begun.present, begun.head) == (2, 3, 1)
@@ -49,8 +55,7 @@ async def test_a_process_that_missed_a_ceremony_appends_nothing_and_says_why(
     assert "is in epoch 2, this process works in epoch 1" in str(
         await moved_on(ledger.url, ledger.reader.ledgers)
     )
-    await ledger.reader.open(["main"])
-    (outcome,) = await ledger.appender().append_each([submission()])
+    (outcome,) = await started_in(2, ledger).append_each([submission()])
     assert outcome.kind == "appended"
     assert await ledger.check() == 2
 
