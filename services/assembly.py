@@ -169,4 +169,4 @@ def _feed(shared: Shared, ledger: HttpLedger) -> Feed:
         return HttpFeed(ledger)
     if shared.kafka_bootstrap_servers is None:
         raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is needed, or RLG_FEED=http")
-    return KafkaFeed(shared.kafka_bootstrap_servers, ledger)
+    return KafkaFeed(shared.kafka_bootstrap_servers, ledger, epoch_of=ledger.epoch)
