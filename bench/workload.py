@@ -10,7 +10,7 @@ import hashlib
 import random
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from contracts import catalogue
 from contracts.event import OURS, Event, Origin
@@ -76,6 +76,12 @@ class Caller:
     """Versions of its own releases, as its last receipts said."""
     appended: int = 0
     _last: Submission | None = None
+
+    def request(self, size: int) -> list[Call]:
+        """Return the next request: one call, or several, which have no expectations."""
+        if size == 1:
+            return [self.next()]
+        return [replace(self.next(), expect={}) for _ in range(size)]
 
     def next(self) -> Call:
         """Return the next call."""
