@@ -17,7 +17,7 @@ from bench.driving import tidy
 from bench.ours import ours, prepare
 from bench.peers import message_db, outbox, recorders, uma
 from bench.processes import in_processes
-from bench.report import Book, Spread, ratio_table, shuffled
+from bench.report import Book, Spread, ratio_table
 from bench.rivals import locked, raw
 from bench.servers import databases
 from services.ledger import body
@@ -83,7 +83,6 @@ RATIOS = {
 
 async def run(asked: Asked) -> str:
     """Measure all cells, print the tables and return the line of JSON."""
-    cells = asked.chosen(list(CELLS))
     book, missing = Book(NAME, list(CELLS)), set[str]()
     events = workload.templates(CALLERS)
     async with databases() as servers:
@@ -91,7 +90,7 @@ async def run(asked: Asked) -> str:
         known = await prepare(servers.template, events)
         bench = Bench(servers, known, events, made, asked.chance)
         tidy()
-        for cell in shuffled(cells, asked.rounds, asked.chance):
+        for cell in asked.order(CELLS):
             if cell not in missing:
                 await _note(book, bench, cell, asked.seconds, missing)
     ratios = _ratios(book)
@@ -110,5 +109,3 @@ async def _note(book: Book, bench: Bench, cell: str, seconds: float, missing: se
 
 def _ratios(book: Book) -> dict[str, Spread | None]:
     return {name: book.ratio(*pair, "per_s") for name, pair in RATIOS.items()}
-
-

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from bench.report import shuffled
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class Asked:
     only: Sequence[str] = ()
     """Patterns of cells; none: all."""
 
-    def chosen(self, cells: Sequence[str]) -> list[str]:
-        """Return the cells that were asked for, in their own order."""
-        return [c for c in cells if not self.only or any(fnmatchcase(c, p) for p in self.only)]
+    def order(self, cells: Iterable[str]) -> Iterator[str]:
+        """Yield the cells that were asked for, once a round, in random order; say which is next."""
+        chosen = [c for c in cells if not self.only or any(fnmatchcase(c, p) for p in self.only)]
+        for number, cell in enumerate(shuffled(chosen, self.rounds, self.chance)):
+            print(f"  {number + 1}/{len(chosen) * self.rounds} {cell}", file=sys.stderr, flush=True)
+            yield cell

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.asked import Asked
 from bench.product import Product, product
-from bench.report import LOW_PERCENT, Book, latencies, percentile, ratio_table, shuffled
+from bench.report import LOW_PERCENT, Book, latencies, percentile, ratio_table
 from bench.roundtrip import Roundtrip, paced, roundtrip
 from bench.servers import broker
 from bench.workload import report
@@ -121,7 +121,7 @@ async def run(asked: Asked) -> str:
             await server.ensure_database(_DATABASE)
             url = server.dsn(_DATABASE)
             async with product(folder, url, kafka) as running, roundtrip(kafka) as trip:
-                for cell in shuffled(CELLS, asked.rounds, asked.chance):
+                for cell in asked.order(CELLS):
                     book.note(cell, await _measure(cell, running, trip, asked.seconds))
     figures = book.figures()
     shortcuts = {name: figures[f"events_{name}"] for name in ("p50_ms", "p99_ms")}

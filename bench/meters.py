@@ -55,6 +55,8 @@ class Window:
 
     def figures(self) -> dict[str, float]:
         """Return per_s (events), p50_ms and p99_ms (calls)."""
+        if not self.took:
+            raise ValueError("no call ended in the window: give a cell more --seconds")
         return {"per_s": self.events / (self.ends - self.starts)} | latencies(self.took)
 
 

@@ -6,15 +6,14 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.cells import Bench, Figures, Measure, check
 from bench.driving import tidy
-from bench.meters import WARM_SECONDS
+from bench.meters import Window
 from bench.report import latencies
-from services.kit import clock
 
 ROOT = Path(__file__).resolve().parents[1]
 _LINE_BYTES = 64 * 1024 * 1024
@@ -75,25 +74,16 @@ def in_processes(count: int, callers: int) -> Measure:
 
 
 async def _drive(asks: list[dict[str, Any]], seconds: float) -> list[dict[str, Any]]:
-    async with asyncio.TaskGroup() as tasks, _workers(len(asks)) as some:
+    async with AsyncExitStack() as stack:
+        some = [await stack.enter_async_context(worker("bench.worker")) for _ in asks]
         for one, ask in zip(some, asks, strict=True):
             await one.tell(ask)
         for one in some:
             await one.answer()  # it is ready
-        starts = clock.monotonic() + WARM_SECONDS
+        window = Window.after_warming(seconds)
         for one in some:
-            await one.tell({"starts": starts, "ends": starts + seconds})
-        waiting = [tasks.create_task(one.answer()) for one in some]
-        return [await one for one in waiting]
-
-
-@asynccontextmanager
-async def _workers(count: int) -> AsyncIterator[list[Worker]]:
-    if count == 0:
-        yield []
-        return
-    async with worker("bench.worker") as first, _workers(count - 1) as rest:
-        yield [first, *rest]
+            await one.tell({"starts": window.starts, "ends": window.ends})
+        return await asyncio.gather(*(one.answer() for one in some))
 
 
 def figures(answers: list[dict[str, Any]], seconds: float) -> Figures:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,14 +207,11 @@ async def locked(url: str, prepared: Prepared) -> AsyncIterator[Locked]:
 
 @asynccontextmanager
 async def _connections(url: str, count: int) -> AsyncIterator[list[database.Connection]]:
-    opened: list[database.Connection] = []
-    try:
-        for _ in range(count):
-            opened.append(await database.connection(url, "bench rival", SETTINGS))
-        yield opened
-    finally:
+    async with AsyncExitStack() as stack:
+        opened = [await database.connection(url, "bench rival", SETTINGS) for _ in range(count)]
         for connection in opened:
-            connection.terminate()
+            stack.callback(connection.terminate)
+        yield opened
 
 
 def _rows(items: Sequence[Item], ids: Sequence[int], versions: Sequence[int]) -> list[Any]:

@@ -65,13 +65,17 @@ class Databases:
         self._copies += 1
         name = f"copy_{self._copies}"
         await self.admin(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-        for key, value in (settings or {}).items():
-            await self.admin(f'ALTER DATABASE "{name}" SET {key} = {value}')
+        await self.tell(name, settings or {})
         await self.admin("CHECKPOINT")
         try:
             yield self._server.dsn(name)
         finally:
             await self.admin(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    async def tell(self, name: str, settings: Mapping[str, str]) -> None:
+        """Give a database settings, for whoever connects from now on."""
+        for key, value in settings.items():
+            await self.admin(f'ALTER DATABASE "{name}" SET {key} = {value}')
 
     async def admin(self, statement: str) -> object:
         """Run a statement as the owner of the server; return its one value, if it has one."""
@@ -80,6 +84,11 @@ class Databases:
             return await connection.fetchval(statement)
         finally:
             await connection.close()
+
+
+def name_of(url: str) -> str:
+    """Return the database that a URL names."""
+    return url.partition("@/")[2].partition("?")[0]
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from typing import Any
 from bench.cells import Bench, Figures, Measure, MissingPeer
 from bench.driving import tidy
 from bench.peers.load import CALLERS, Fact, Send, Sender, count_is, in_threads, senders
+from bench.servers import name_of
 
 _NAMES = uuid.UUID("6f1c1d6e-94d5-4f0c-8c6b-0f6a5d0c7a11")
 
@@ -77,9 +78,8 @@ def _cell(opened: Any, table: str, *, functions: bool) -> Measure:
             bench.servers.copy(template="template0") as url,
             bench.counters(url) as sources,
         ):
-            name = url.partition("@/")[2].partition("?")[0]
             store = postgres.PostgresDatastore(
-                name, str(bench.servers.socket_dir), 5432, "postgres", "",
+                name_of(url), str(bench.servers.socket_dir), 5432, "postgres", "",
                 pool_size=CALLERS, enable_db_functions=functions,
             )  # fmt: skip
             with store:
