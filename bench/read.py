@@ -1,7 +1,7 @@
 """read: pages, histories and single events over HTTP, beside response models on the same reader.
 
 Both servers run all the time on one ledger of about 50,000 events; nothing is written meanwhile.
-16 connections; `ndjson` has one, which takes the last 10,000 events as a stream.
+16 connections; `ndjson` has one, which takes the last 2,000 events as a stream.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from services.kit import database
 NAME = "read"
 CELLS = ("page_100", "page_100_model", "history_100", "by_id", "ndjson")
 RATIOS = {"page_spliced_vs_model": ("page_100", "page_100_model")}
-SIZE, PAGE, EXPORT = 50_000, 100, 10_000
+SIZE, PAGE, EXPORT = 50_000, 100, 2_000
 CONNECTIONS = 16
 _TARGETS = 256
 _CALLERS = 64
