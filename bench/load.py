@@ -107,6 +107,10 @@ class Connection(asyncio.Protocol):
         self._window = window
         self._send()
 
+    def close(self) -> None:
+        """Hang up."""
+        self._transport.close()
+
     def _send(self) -> None:
         request = self._requests.next()
         self._began = clock.monotonic()
@@ -144,6 +148,8 @@ async def main() -> None:
     for connection in connections:
         connection.start(window)
     await asyncio.gather(*(connection.done for connection in connections))
+    for connection in connections:
+        connection.close()
     said = {
         "events": window.events,
         "took": window.took,

@@ -44,12 +44,14 @@ def _versions(call: Call, outcome: Outcome) -> Mapping[str, int]:
 
 
 @asynccontextmanager
-async def appender(url: str) -> AsyncIterator[tuple[Appender, Reader]]:
+async def appender(
+    url: str, writer: type[Writer] = Writer
+) -> AsyncIterator[tuple[Appender, Reader]]:
     """Open a ledger's appender, and a reader beside it, for the time of the block."""
     reader = Reader(database.engine(url, "bench"))
     try:
         await reader.open([LEDGER])
-        made = Appender(Writer(url, reader.ledger(LEDGER)))
+        made = Appender(writer(url, reader.ledger(LEDGER)))
         async with working(made.run()):
             yield made, reader
     finally:
@@ -57,9 +59,9 @@ async def appender(url: str) -> AsyncIterator[tuple[Appender, Reader]]:
 
 
 @asynccontextmanager
-async def ours(url: str) -> AsyncIterator[Design]:
+async def ours(url: str, writer: type[Writer] = Writer) -> AsyncIterator[Design]:
     """Open the appender as a design."""
-    async with appender(url) as (made, _):
+    async with appender(url, writer) as (made, _):
         yield Ours(made)
 
 
