@@ -23,7 +23,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is put away
     name, asked = _asked()
     for one in [name] if name else BENCHES:
-        print(f"{one}: {asked.rounds} rounds, {asked.seconds:g} s a cell", flush=True)
+        if one in BENCHES:
+            print(f"{one}: {asked.rounds} rounds, {asked.seconds:g} s a cell", flush=True)
         try:
             print(uvloop.run((BENCHES | TOOLS)[one](asked)), flush=True)
         except EmbeddedUnavailable as reason:

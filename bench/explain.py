@@ -34,6 +34,7 @@ _LOGGED = {
     "auto_explain.log_analyze": "on",
     "auto_explain.log_buffers": "on",
     "auto_explain.log_nested_statements": "on",
+    "auto_explain.log_parameter_max_length": "100",
 }
 Action: TypeAlias = Callable[[], Awaitable[object]]
 
