@@ -10,6 +10,7 @@ from typing import Protocol
 from bench.meters import Window
 from bench.workload import Call, Caller
 from services.kit import clock
+from services.run import GC_THRESHOLDS
 
 
 class Design(Protocol):
@@ -35,6 +36,10 @@ async def drive(design: Design, callers: Sequence[Caller], window: Window, size:
 
 
 def tidy() -> None:
-    """Let nobody pay for what the cell before has left, or for the load's own objects."""
+    """Let nobody pay for what the cell before has left, or for the load's own objects.
+
+    The collector's thresholds are those of the served ledger, for every cell in this process.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
