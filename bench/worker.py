@@ -33,7 +33,7 @@ class Counting(Writer):
         """See `Writer`."""
         answer = await super().append(lane, plan, probe=probe)
         self.tries[answer.outcome] += 1
-        self.tries["stored"] += len(plan.placed) if answer.outcome == "appended" else 0
+        self.tries["stored"] += len(plan.items) if answer.outcome == "appended" else 0
         return answer
 
 
