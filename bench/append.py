@@ -77,7 +77,9 @@ RATIOS = {
     "vs_message_db_32": ("append_32", "message_db_32"),
     "vs_message_db_14_32": ("append_32", "message_db_14_32"),
     "vs_umadb_32": ("append_32", "umadb_32"),
+    "vs_umadb_ready_32": ("append_32", "umadb_ready_32"),
     "vs_outbox_32": ("append_32", "outbox_32"),
+    "vs_outbox_ready_32": ("append_32", "outbox_ready_32"),
 }
 
 

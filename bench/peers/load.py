@@ -1,23 +1,28 @@
-"""The load of a peer: the same events by as many callers, their bytes made before the clock starts.
+"""The load of a peer: the same events by as many callers, made by the same functions.
 
-So a peer pays for storing alone; the ledger's own cells also make every event. That is in the
-peers' favour, like their empty stores.
+A peer stores the very bytes that the ledger would store, and its caller makes them as the ledger
+does (validation, JSON, salt, hash): so the ratios are about storing. A `_ready` cell has its bytes
+made before the clock starts, and the ledger's cell beside it has not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from bench import meters
 from bench.cells import Bench, Figures
 from bench.meters import Counters, Window, metered
-from bench.workload import EXPECTING
+from bench.workload import EXPECTING, ORIGIN
+from contracts.event import Event
 from services.kit import clock, database
+from services.ledger import body
+from services.ledger.model import Submission
 
 CALLERS = 32
 
@@ -26,6 +31,7 @@ CALLERS = 32
 class Fact:
     """One event as a peer stores it."""
 
+    id: uuid.UUID
     type: str
     release: str
     """The subject on which callers have expectations; no two callers share one."""
@@ -38,15 +44,21 @@ class Fact:
 class Sender:
     """One closed-loop caller of a peer."""
 
-    facts: Sequence[Fact]
+    events: Sequence[Event]
     chance: random.Random
+    ready: Mapping[str, Fact] | None = None
+    """By run, when the bytes are made beforehand."""
     places: dict[str, int] = field(default_factory=dict)
     """What the peer answered last about each release: a version or a position."""
     sent: int = 0
 
     def next(self) -> tuple[Fact, bool]:
         """Return an event, and whether it has an expectation."""
-        fact = self.chance.choice(self.facts)
+        event = self.chance.choice(self.events)
+        if self.ready is None:
+            fact = made(event.model_copy(update={"id": str(uuid.uuid4())}))
+        else:
+            fact = replace(self.ready[event.data["run_id"]], id=uuid.uuid4())
         return fact, fact.release in self.places and self.chance.random() < EXPECTING
 
     def learn(self, fact: Fact, place: int) -> None:
@@ -55,24 +67,29 @@ class Sender:
         self.sent += 1
 
 
+def made(event: Event) -> Fact:
+    """Make an event ready to be stored, as the ledger does."""
+    item = body.make(Submission(event, ORIGIN))
+    release = f"release:{event.data['release_id']}"
+    return Fact(item.uuid, item.type, release, item.subjects, item.body)
+
+
 Send: TypeAlias = Callable[[Sender, Fact, bool], int]
 """Store one event, durably, and return its place. It may block: each caller has a thread."""
 SendAsync: TypeAlias = Callable[[Sender, Fact, bool], Awaitable[int]]
 
 
-def senders(bench: Bench) -> list[Sender]:
+def senders(bench: Bench, *, ready: bool = False) -> list[Sender]:
     """Return the callers of a peer."""
     seed = bench.chance.randrange(2**32)
-    facts = [
-        [_fact(bench.ready[event.data["run_id"]].subjects, bench, event.data) for event in own]
-        for own in bench.events[:CALLERS]
+    return [
+        Sender(
+            own,
+            random.Random(f"{seed}/{number}"),
+            {event.data["run_id"]: made(event) for event in own} if ready else None,
+        )
+        for number, own in enumerate(bench.events[:CALLERS])
     ]
-    return [Sender(own, random.Random(f"{seed}/{n}")) for n, own in enumerate(facts)]
-
-
-def _fact(subjects: tuple[str, ...], bench: Bench, data: Mapping[str, str]) -> Fact:
-    item = bench.ready[data["run_id"]]
-    return Fact(item.type, f"release:{data['release_id']}", subjects, item.body)
 
 
 async def in_threads(

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
-import uuid
 from contextlib import AsyncExitStack
 from pathlib import Path
 from zlib import crc32
@@ -59,14 +58,13 @@ def on(categories: int) -> Measure:
                 stack.callback(connection.terminate)
             for statement in statements:
                 await next(iter(free.values())).execute(statement)
-            texts = {fact.body: fact.body.decode() for one in some for fact in one.facts}
 
             async def send(sender: Sender, fact: Fact, expecting: bool) -> int:  # noqa: FBT001
                 number = crc32(fact.release.encode()) % categories
                 stream = f"release{number}-{fact.release.removeprefix('release:')}"
                 expected = sender.places[fact.release] if expecting else None
                 place = await free[id(sender)].fetchval(
-                    _WRITE, str(uuid.uuid4()), stream, fact.type, texts[fact.body], expected
+                    _WRITE, str(fact.id), stream, fact.type, fact.body.decode(), expected
                 )
                 return int(place)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from contextlib import AsyncExitStack
 
 from bench.cells import Bench, Figures, Measure
@@ -22,9 +21,13 @@ CREATE TABLE outbox (
 _INSERT = "INSERT INTO outbox (event_id, topic, payload) VALUES ($1, $2, $3) RETURNING id"
 
 
-async def measure(bench: Bench, seconds: float) -> Figures:
-    """Measure 32 connections, a caller each."""
-    some = senders(bench)
+def on_connections(*, ready: bool) -> Measure:
+    """Return the cell of 32 connections, a caller each."""
+    return lambda bench, seconds: measure(bench, seconds, senders(bench, ready=ready))
+
+
+async def measure(bench: Bench, seconds: float, some: list[Sender]) -> Figures:
+    """Measure so many connections, a caller each."""
     tidy()
     async with (
         bench.servers.copy(template="template0") as url,
@@ -37,7 +40,7 @@ async def measure(bench: Bench, seconds: float) -> Figures:
         await next(iter(free.values())).execute(_TABLE)
 
         async def send(sender: Sender, fact: Fact, _: bool) -> int:  # noqa: FBT001 - as all peers
-            place = await free[id(sender)].fetchval(_INSERT, uuid.uuid4(), fact.type, fact.body)
+            place = await free[id(sender)].fetchval(_INSERT, fact.id, fact.type, fact.body)
             return int(place)
 
         figures = await in_tasks(send, some, seconds, sources)
@@ -45,4 +48,7 @@ async def measure(bench: Bench, seconds: float) -> Figures:
     return figures
 
 
-CELLS: dict[str, Measure] = {"outbox_32": measure}
+CELLS: dict[str, Measure] = {
+    "outbox_32": on_connections(ready=False),
+    "outbox_ready_32": on_connections(ready=True),
+}

@@ -13,14 +13,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from bench import meters
-from bench.cells import Bench, Figures, Measure, MissingPeer
+from bench.cells import Figures, Measure, MissingPeer
 from bench.driving import tidy
 from bench.peers.load import Fact, Sender, in_threads, senders
 from services.kit import clock
@@ -31,10 +30,14 @@ _START_SECONDS = 20
 _SERVER = "from umadb.umadb_server_cli import main; main()"
 
 
-async def measure(bench: Bench, seconds: float) -> Figures:
-    """Measure 32 threads, each with a client of its own."""
+def in_clients(*, ready: bool) -> Measure:
+    """Return the cell of 32 threads, each with a client of its own."""
+    return lambda bench, seconds: measure(senders(bench, ready=ready), seconds)
+
+
+async def measure(some: list[Sender], seconds: float) -> Figures:
+    """Measure so many threads, each with a client of its own."""
     umadb = _module()
-    some = senders(bench)
     tidy()
     with tempfile.TemporaryDirectory(prefix="rlg-uma-") as name:
         path = Path(name) / "uma.db"
@@ -66,15 +69,14 @@ def _module() -> Any:
 
 
 def _event(umadb: Any, fact: Fact) -> Any:
-    return umadb.Event(fact.type, fact.body, list(fact.subjects), uuid.uuid4())
+    return umadb.Event(fact.type, fact.body, list(fact.subjects), fact.id)
 
 
 def _fill(client: Any, some: list[Sender]) -> None:
     umadb = _module()
-    facts = [fact for sender in some for fact in sender.facts]
     for start in range(0, FILLED, _CHUNK):
-        chunk = [facts[n % len(facts)] for n in range(start, start + _CHUNK)]
-        client.append([_event(umadb, fact) for fact in chunk])
+        facts = [some[n % len(some)].next()[0] for n in range(start, start + _CHUNK)]
+        client.append([_event(umadb, fact) for fact in facts])
 
 
 @asynccontextmanager
@@ -106,4 +108,7 @@ async def _until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
             return
 
 
-CELLS: dict[str, Measure] = {"umadb_32": measure}
+CELLS: dict[str, Measure] = {
+    "umadb_32": in_clients(ready=False),
+    "umadb_ready_32": in_clients(ready=True),
+}

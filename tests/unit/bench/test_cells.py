@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from bench import workload
 from bench.append import CELLS, RATIOS
 from bench.asked import Asked
+from bench.peers.load import Sender, made
 from bench.processes import figures
 
 
@@ -51,3 +53,29 @@ def test_the_lowest_share_is_that_of_the_slower_process() -> None:
 
 def _versions() -> dict[str, int]:
     return {f"release:pay-0.{n}": 1 for n in range(4)}
+
+
+def test_a_peer_stores_the_bytes_that_the_ledger_would_store() -> None:
+    (events,) = workload.templates(1)
+    sender = Sender(events, random.Random(1))
+    facts = [sender.next()[0] for _ in range(20)]
+    assert len({fact.id for fact in facts}) == 20
+    for fact in facts:
+        stored = json.loads(fact.body)["event"]
+        assert stored["id"] == str(fact.id)
+        assert 1000 < len(fact.body) < 1500
+        assert fact.release in fact.subjects
+        assert len(fact.subjects) == 4
+
+
+def test_a_ready_peer_has_bytes_that_were_made_beforehand() -> None:
+    (events,) = workload.templates(1)
+    ready = {event.data["run_id"]: made(event) for event in events}
+    sender = Sender(events, random.Random(1), ready)
+    fact, expecting = sender.next()
+    assert fact.body in {one.body for one in ready.values()}
+    assert not expecting  # nothing is known about its release yet
+    sender.learn(fact, 7)
+    asked_again = [sender.next() for _ in range(200)]
+    assert any(expecting for fact, expecting in asked_again if fact.release in sender.places)
+    assert not any(e for fact, e in asked_again if fact.release not in sender.places)
