@@ -48,7 +48,8 @@ async def appender(
     url: str, writer: type[Writer] = Writer
 ) -> AsyncIterator[tuple[Appender, Reader]]:
     """Open a ledger's appender, and a reader beside it, for the time of the block."""
-    reader = Reader(database.engine(url, "bench"))
+    courier = database.engine(url, "bench courier", 1, role="rlg_courier")
+    reader = Reader(database.engine(url, "bench", role="rlg_reader"), courier)
     try:
         await reader.open([LEDGER])
         made = Appender(writer(url, reader.ledger(LEDGER)))
@@ -56,6 +57,7 @@ async def appender(
             yield made, reader
     finally:
         await reader.close()
+        await courier.dispose()
 
 
 @asynccontextmanager

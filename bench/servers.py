@@ -66,6 +66,8 @@ class Databases:
         name = f"copy_{self._copies}"
         await self.admin(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         await self.tell(name, settings or {})
+        for key, value in (settings or {}).items():
+            assert await self._shown(name, key) == value, key
         await self.admin("CHECKPOINT")
         try:
             yield self._server.dsn(name)
@@ -76,6 +78,13 @@ class Databases:
         """Give a database settings, for whoever connects from now on."""
         for key, value in settings.items():
             await self.admin(f'ALTER DATABASE "{name}" SET {key} = {value}')
+
+    async def _shown(self, name: str, setting: str) -> object:
+        connection = await asyncpg.connect(self._server.dsn(name))
+        try:
+            return await connection.fetchval(f"SHOW {setting}")
+        finally:
+            await connection.close()
 
     async def admin(self, statement: str) -> object:
         """Run a statement as the owner of the server; return its one value, if it has one."""
