@@ -48,8 +48,7 @@ async def appender(
     url: str, writer: type[Writer] = Writer
 ) -> AsyncIterator[tuple[Appender, Reader]]:
     """Open a ledger's appender, and a reader beside it, for the time of the block."""
-    courier = database.engine(url, "bench courier", 1, role="rlg_courier")
-    reader = Reader(database.engine(url, "bench", role="rlg_reader"), courier)
+    reader = Reader(database.engine(url, "bench courier", 1, role="rlg_courier"))
     try:
         await reader.open([LEDGER])
         made = Appender(writer(url, reader.ledger(LEDGER)))
@@ -57,7 +56,6 @@ async def appender(
             yield made, reader
     finally:
         await reader.close()
-        await courier.dispose()
 
 
 @asynccontextmanager
