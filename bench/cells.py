@@ -24,6 +24,9 @@ SLOW_COMMIT = {"commit_delay": "3000", "commit_siblings": "0"}
 """3 ms more a flush, to imitate the network storage that most databases stand on."""
 
 
+_CHECK_SECONDS = 600  # a large ledger is counted, too
+
+
 class MissingPeer(Exception):
     """A peer that this machine has not; the message says what is missing."""
 
@@ -103,12 +106,13 @@ async def measured(
 
 async def check(url: str, expected: int) -> None:
     """No gap, nothing missing: a fast answer that is wrong is no answer."""
-    connection = await database.connection(url, "bench check")
+    connection = await database.connection(url, "bench check", {"statement_timeout": "0"})
     try:
         row = await connection.fetchrow(
             "SELECT max(position) AS head, count(*) AS events,"
             " (SELECT count(*) FROM ledger.event_body) AS bodies,"
-            " (SELECT count(*) FROM ledger.history) AS histories FROM ledger.event"
+            " (SELECT count(*) FROM ledger.history) AS histories FROM ledger.event",
+            timeout=_CHECK_SECONDS,
         )
     finally:
         await connection.close()

@@ -155,7 +155,7 @@ async def _settle(connection: database.Connection) -> None:
 async def _verify(connection: database.Connection, head: int) -> None:
     """Read a sample as the ledger reads its own: what it names is what its body says."""
     sample = [random.randrange(1, head + 1) for _ in range(_SAMPLE)]
-    for row in await connection.fetch(_READ, sample):
+    for row in await connection.fetch(_READ, sample, timeout=600):
         stored = body.Recorded(
             row["position"], dict(row["named"]), row["recorded_at"], row["commitment"], row["body"]
         )
