@@ -24,7 +24,11 @@ CONNECTIONS = 16
 """Of the locked design. More do not help: the lock lets one work at a time."""
 SPLIT_FROM = 8
 """Events outstanding from which two batches fly at once, as in the ledger's own appender."""
-SETTINGS = {"synchronous_commit": "on", "enable_seqscan": "off"}
+SETTINGS = {
+    "synchronous_commit": "on",
+    "enable_seqscan": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
 """As the ledger's own writer has them."""
 
 _INSERT = """

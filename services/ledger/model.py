@@ -150,8 +150,8 @@ class Effects:
     """The head that all of it rests on."""
     items: list[Item] = field(default_factory=list)
     """The events to store, in order of position: the first one has that of the head + 1."""
-    counts: list[int] = field(default_factory=list)
-    """How many entries each event has."""
+    lasts: list[int] = field(default_factory=list)
+    """The last entry of each event, from 1."""
     subject_ids: list[int] = field(default_factory=list)
     versions: list[int] = field(default_factory=list)
     previous: list[int] = field(default_factory=list)

@@ -137,7 +137,7 @@ class Overlay:
             effects.previous.append(latest.get(key, 0))
             latest[key] = len(versions)
         effects.items.append(item)
-        effects.counts.append(len(item.subjects))
+        effects.lasts.append(len(versions))
         self.head = Head(position, item.commitment)
         given = dict(zip(item.subjects, versions[first:], strict=True))
         stored = Stored(position, item.salt, item.commitment, given)

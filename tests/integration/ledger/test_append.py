@@ -257,7 +257,7 @@ async def test_append_v1_stands_behind_a_wrong_caller(ledger: Ledger) -> None:
         ids = [id_] * len(versions)
         changed = replace(
             plan.effects,
-            counts=[len(versions)],
+            lasts=[len(versions)],
             subject_ids=ids,
             versions=versions,
             previous=previous,
@@ -292,8 +292,9 @@ async def test_append_v1_refuses_arrays_that_do_not_fit(ledger: Ledger) -> None:
         {"versions": []},
         {"previous": []},
         {"subject_ids": []},
-        {"counts": []},
-        {"counts": [1, 1]},
+        {"lasts": []},
+        {"lasts": [1, 1]},
+        {"lasts": [2]},
         {"new_subjects": []},
         {"new_subjects": ["a:1", "b:1"]},
     ]
