@@ -16,7 +16,7 @@ MAX_BATCH_BYTES = 1024 * 1024
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Waiting:
     """A request with the place where its outcomes go."""
 

@@ -124,20 +124,23 @@ class Overlay:
         """
         position = self.head.position + 1
         subjects, latest, versions = self._subjects, effects.latest, effects.versions
-        first = len(versions)
-        for index, key in enumerate(item.subjects):
-            last = subjects[key]
-            effects.before.setdefault(key, last)
-            if last is NOBODY:  # a new subject gets an id that no other event can give
-                last = Known(position * MAX_PER_EVENT + index, 0)
-                effects.new_subjects.append(key)
-            subjects[key] = Known(last.id, last.version + 1)
-            effects.subject_ids.append(last.id)
-            versions.append(last.version + 1)
-            effects.previous.append(latest.get(key, 0))
-            latest[key] = len(versions)
+        first = entry = len(versions)
+        for key in item.subjects:
+            id_, version = last = subjects[key]
+            before = latest.get(key, 0)
+            if not before:
+                effects.before[key] = last
+                if last is NOBODY:  # a new subject gets an id that no other event can give
+                    id_ = position * MAX_PER_EVENT + entry - first
+                    effects.new_subjects.append(key)
+            entry += 1
+            latest[key] = entry
+            subjects[key] = Known(id_, version + 1)
+            effects.subject_ids.append(id_)
+            versions.append(version + 1)
+            effects.previous.append(before)
         effects.items.append(item)
-        effects.lasts.append(len(versions))
+        effects.lasts.append(entry)
         self.head = Head(position, item.commitment)
         given = dict(zip(item.subjects, versions[first:], strict=True))
         stored = Stored(position, item.salt, item.commitment, given)
