@@ -73,9 +73,7 @@ def fault_database(postgres: EmbeddedPostgres, template_database: str) -> str:
 @pytest.fixture
 async def stage(fault_database: str) -> AsyncIterator[Stage]:
     engine = database.engine(fault_database, "faults", size=2)
-    sql = await asyncpg.connect(fault_database)
-    yield Stage(fault_database, sql, Reader(engine))
-    await sql.close()
+    yield Stage(fault_database, Reader(engine))
     await engine.dispose()
 
 

@@ -11,9 +11,7 @@ import json
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
-
-import asyncpg
+from typing import TypeAlias
 
 from services.kit import clock
 from services.ledger.store import Reader
@@ -35,7 +33,6 @@ class Stage:
     """The database that schedules run on; each brings a ledger of its own."""
 
     url: str
-    sql: asyncpg.Connection[Any]
     reader: Reader
 
     async def ledger(self) -> LedgerRow:
@@ -142,7 +139,7 @@ class Run:
                     raise Violation("an engine on a healthy database does not know the outcome")
         finally:
             await engine.stop()
-        await stored.read(self.stage.sql, self.row.id, self.record)
+        await stored.read(self.stage.url, self.row.id, self.record)
         oracle.judge(self.record)
 
 

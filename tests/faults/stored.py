@@ -22,12 +22,16 @@ SELECT subject_id, version, position FROM ledger.history
 _SUBJECTS = "SELECT subject_id, key FROM ledger.subject WHERE ledger_id = $1"
 
 
-async def read(sql: asyncpg.Connection[Any], ledger_id: int, record: Record) -> None:
+async def read(url: str, ledger_id: int, record: Record) -> None:
     """Put everything that is stored of a ledger into the record, from one snapshot."""
-    async with sql.transaction(isolation="repeatable_read", readonly=True):
-        events = await sql.fetch(_EVENTS, ledger_id)
-        histories = await sql.fetch(_HISTORIES, ledger_id)
-        subjects = await sql.fetch(_SUBJECTS, ledger_id)
+    sql = await asyncpg.connect(url)
+    try:
+        async with sql.transaction(isolation="repeatable_read", readonly=True):
+            events = await sql.fetch(_EVENTS, ledger_id)
+            histories = await sql.fetch(_HISTORIES, ledger_id)
+            subjects = await sql.fetch(_SUBJECTS, ledger_id)
+    finally:
+        await sql.close()
     keys = {row["subject_id"]: row["key"] for row in subjects}
     record.rows = [_row(event, keys) for event in events]
     record.subjects = [row["key"] for row in subjects]

@@ -29,6 +29,8 @@ class Workload:
     chance: random.Random
     poison: bool = True
     largest: int = 12
+    pads: tuple[int, ...] = (0, 10, 700)
+    """Bytes that make an event longer."""
     sent: list[dict[str, Any]] = field(default_factory=list)
     seen: dict[str, int] = field(default_factory=dict)
     _count: int = 0
@@ -61,8 +63,11 @@ class Workload:
             "source": self.chance.choice(["/a", "/b"]),
             "type": self._type(),
             "subjects": ",".join(self._subjects()),
-            "data": {"n": self._count, "pad": "x" * self.chance.choice([0, 10, 700])},
+            "data": {"n": self._count, "pad": self._pad()},
         }
+
+    def _pad(self) -> str:
+        return self.chance.randbytes(self.chance.choice(self.pads) // 2).hex()
 
     def _type(self) -> str:
         bad = (0.03, 0.015) if self.poison else (0, 0)
