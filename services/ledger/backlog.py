@@ -1,4 +1,4 @@
-"""The requests that wait for an appender, in order, and how they are cut into batches."""
+"""The requests that wait for an appender: bounded, fair between callers, cut into batches."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class Waiting:
     request: Request
     answer: asyncio.Future[list[Outcome]]
     since: float
+    deadline: float
+    """The instant (`clock.monotonic`) after which it must not be begun any more."""
     events: int
     size: int
     """Bytes of the bodies."""
@@ -32,67 +34,122 @@ class Waiting:
         if not self.answer.done():
             self.answer.set_exception(problem)
 
+    def wanted(self, now: float) -> bool:
+        """Say whether it is still worth a commit: its caller is there and its deadline ahead."""
+        if self.answer.done():
+            return False
+        if self.deadline < now:
+            late = "its deadline passed while it waited; nothing was stored"
+            self.fail(Unavailable(late))
+            return False
+        return True
+
 
 class Backlog:
-    """A bounded queue. Order of arrival is order of decision."""
+    """A bounded queue for each caller; their turns go round.
+
+    What one caller sends is decided in the order in which it was sent. A caller may hold as much
+    as is still free (the dynamic threshold of Choudhury and Hahne, 1998): a busy one can never take
+    the last place, and alone it has half of the queue.
+    """
 
     def __init__(self, ledger: str, limit: int) -> None:
         self._ledger = ledger
         self._limit = limit
-        self._queue: deque[Waiting] = deque()
-        self._events = 0
+        self._queues: dict[str, deque[Waiting]] = {}
+        self._held: dict[str, int] = {}
         self._size = 0
-        self._news = asyncio.Event()
+        self._gauge = metrics.child("rlg_ledger_queue_items", ledger=ledger)
+        self.events = 0
+        """Events that wait."""
+        self.wanted = 1
+        """So many events are worth a look; see `stir`."""
+        self.stir = asyncio.Event()
+        """Set when `wanted` events wait. Whoever waits on it clears it."""
 
-    def put(self, requests: Iterable[Request]) -> list[asyncio.Future[list[Outcome]]]:
+    def put(
+        self, caller: str, requests: Iterable[Request], deadline: float
+    ) -> list[asyncio.Future[list[Outcome]]]:
         """Queue all requests and return their answers to come, or raise `Unavailable`: full.
 
         An empty backlog takes anything, so that no request is too big for ever.
         """
-        some = [_waiting(request) for request in requests]
-        events, size = _sum(some)
-        full = self._events + events > self._limit or self._size + size > MAX_WAITING_BYTES
-        if self._queue and full:
-            detail = f"{self._events} events wait for the ledger {self._ledger} already"
-            raise Unavailable(detail)
-        self._queue.extend(some)
-        self._grow(events, size)
+        some = [_waiting(request, deadline) for request in requests]
+        if not some:
+            return []
+        events, size = sum(one.events for one in some), sum(one.size for one in some)
+        self._admit(caller, events, size)
+        self._queues.setdefault(caller, deque()).extend(some)
+        self._grow(caller, events, size)
         return [one.answer for one in some]
 
-    async def take(self) -> list[Waiting]:
-        """Wait for a request and return a batch: at least one, then up to the limits."""
-        await self._news.wait()
-        batch = [self._queue.popleft()]
-        events, size = batch[0].events, batch[0].size
-        while self._queue:
-            events += self._queue[0].events
-            size += self._queue[0].size
-            if events > MAX_BATCH_EVENTS or size > MAX_BATCH_BYTES:
+    def _admit(self, caller: str, events: int, size: int) -> None:
+        held, free = self._held.get(caller, 0), self._limit - self.events
+        if self.events and (held + events > free or self._size + size > MAX_WAITING_BYTES):
+            detail = (
+                f"{self.events} events wait for the ledger {self._ledger} already, "
+                f"{held} of them from this caller"
+            )
+            raise Unavailable(detail)
+
+    def take(self, limit: int) -> list[Waiting]:
+        """Return a batch: at least one request, then up to `limit` events and the batch's limits.
+
+        Callers take turns, a request each. Those that nobody waits for any more are left out, so
+        the batch may be empty.
+        """
+        now, batch, events, size = clock.monotonic(), list[Waiting](), 0, 0
+        while self._queues:
+            caller, queue = next(iter(self._queues.items()))
+            first = queue[0]
+            full = events + first.events > min(limit, MAX_BATCH_EVENTS)
+            if batch and (full or size + first.size > MAX_BATCH_BYTES):
                 break
-            batch.append(self._queue.popleft())
-        taken_events, taken_size = _sum(batch)
-        self._grow(-taken_events, -taken_size)
-        return [one for one in batch if not one.answer.done()]
+            queue.popleft()
+            self._pass_turn(caller, queue)
+            self._grow(caller, -first.events, -first.size)
+            if first.wanted(now):
+                batch.append(first)
+                events, size = events + first.events, size + first.size
+        return batch
+
+    def _pass_turn(self, caller: str, queue: deque[Waiting]) -> None:
+        """Go to the end of the line; alone it is the same place."""
+        if not queue or len(self._queues) > 1:
+            del self._queues[caller]
+            if queue:
+                self._queues[caller] = queue
 
     def fail(self, problem: Problem) -> None:
         """Answer everybody who waits with a problem."""
-        for one in self._queue:
-            one.fail(problem)
-        self._queue.clear()
-        self._grow(-self._events, -self._size)
+        for queue in self._queues.values():
+            for one in queue:
+                one.fail(problem)
+        self._queues.clear()
+        self._held.clear()
+        self.events = self._size = 0
+        self._told()
 
-    def _grow(self, events: int, size: int) -> None:
-        self._events += events
+    def _grow(self, caller: str, events: int, size: int) -> None:
+        self.events += events
         self._size += size
-        metrics.gauge("rlg_ledger_queue_items", self._events, ledger=self._ledger)
-        (self._news.set if self._queue else self._news.clear)()
+        self._held[caller] = self._held.get(caller, 0) + events
+        if not self._held[caller]:
+            del self._held[caller]
+        self._told()
+
+    def _told(self) -> None:
+        self._gauge.set(self.events)
+        if self.events >= self.wanted:
+            self.stir.set()
 
 
-def _waiting(request: Request) -> Waiting:
+def _waiting(request: Request, deadline: float) -> Waiting:
     answer = asyncio.get_running_loop().create_future()
     size = sum(len(item.body) for item in request.items)
-    return Waiting(request, answer, clock.monotonic(), len(request.items), size)
+    return Waiting(request, answer, clock.monotonic(), deadline, len(request.items), size)
 
 
-def _sum(some: Sequence[Waiting]) -> tuple[int, int]:
-    return sum(one.events for one in some), sum(one.size for one in some)
+def total(some: Sequence[Waiting]) -> int:
+    """Return how many events some requests have."""
+    return sum(one.events for one in some)

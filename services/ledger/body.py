@@ -16,7 +16,7 @@ from datetime import datetime
 from contracts import catalogue, ijson
 from contracts.event import MAX_EVENT_BYTES, Event, Receipt, RecordedEvent, format_time
 from contracts.problem import Invalid, TooLarge
-from services.ledger.model import Item, Placed, Submission
+from services.ledger.model import Item, Submission
 
 SALT_BYTES = 16
 _EVENT, _ORIGIN = b'{"event":', b',"origin":'
@@ -152,16 +152,3 @@ class HistoryWindow:
     events: list[Recorded]
     version: int
     head: int
-
-
-def receipt(ledger: str, placed: Placed, recorded_at: datetime) -> Receipt:
-    """Return the receipt of an event that has just been appended."""
-    return Receipt(
-        ledger=ledger,
-        position=placed.position,
-        versions=dict(zip(placed.item.subjects, placed.versions, strict=True)),
-        event_id=placed.item.event_id,
-        source=placed.item.source,
-        commitment=placed.item.commitment.hex(),
-        recorded_at=format_time(recorded_at),
-    )

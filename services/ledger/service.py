@@ -27,7 +27,7 @@ from services.ledger.wake import Wake
 from services.ledger.writer import Writer
 
 NAME = "ledger"
-REVISION = "0003"
+REVISION = "0005"
 """The oldest migration that this code works with."""
 Tasks: TypeAlias = dict[str, Callable[[], Awaitable[None]]]
 

@@ -1,90 +1,126 @@
--- Append a decided batch at the positions after the expected head, or nothing.
+-- Append a decided batch at the positions after the expected head, or nothing. The only way in.
 --
--- Returns the batch's recorded_at, or NULL when the head has moved: then nothing is stored.
--- Event n of the batch has subject_counts[n] entries in the flat arrays subject_ids and versions.
--- The caller decides; this function makes sure that no caller, however wrong, leaves a gap in the
--- positions or in a history, or orders a history otherwise. A violation raises, and the whole batch is undone.
+-- outcome: `appended` with the batch's recorded_at; `moved`, the head is another one; `known`, an id is
+-- stored already (asked for only when in_probe). After the last two nothing is stored.
+-- Raises RL001 when the epoch is not the ledger's, RL002 when in_certified and no standby has to confirm.
+-- Event n has in_counts[n] entries in the flat arrays in_subject_ids, in_versions and in_previous. The
+-- latter is the entry that named the same subject before (from 1; 0: none in this batch). The k-th entry
+-- with version 1 is a new subject and has the k-th of in_new_keys.
+-- The caller decides. This function makes sure that no caller, however wrong, leaves a gap in the positions
+-- or in a history, or orders a history otherwise. A violation raises, and the whole batch is undone.
 CREATE FUNCTION ledger.append_v1(
-    in_ledger_id      smallint,
-    in_head           bigint,
+    in_ledger_id       smallint,
+    in_epoch           integer,
+    in_certified       boolean,
+    in_probe           boolean,
+    in_head            bigint,
     in_head_commitment bytea,
-    in_event_uuids    uuid[],
-    in_sources        text[],
-    in_types          text[],
-    in_occurred_at    timestamptz[],
-    in_principals     text[],
-    in_assurances     text[],
-    in_causations     text[],
-    in_commitments    bytea[],
-    in_salts          bytea[],
-    in_bodies         bytea[],
-    in_subject_counts integer[],
-    in_subject_ids    bigint[],
-    in_versions       integer[],
-    in_new_ids        bigint[],
-    in_new_keys       text[]
-) RETURNS timestamptz
-LANGUAGE plpgsql AS $$
+    in_event_uuids     uuid[],
+    in_sources         text[],
+    in_types           text[],
+    in_occurred_at     timestamptz[],
+    in_principals      text[],
+    in_assurances      text[],
+    in_causations      text[],
+    in_commitments     bytea[],
+    in_salts           bytea[],
+    in_bodies          bytea[],
+    in_counts          integer[],
+    in_subject_ids     bigint[],
+    in_versions        integer[],
+    in_previous        integer[],
+    in_new_keys        text[],
+    OUT outcome        text,
+    OUT recorded_at    timestamptz
+)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+-- A plan made while the tables were empty must not scan them when they have grown.
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
 DECLARE
-    last_position   bigint := 0;
-    last_commitment bytea := '';
-    last_recorded   timestamptz := '-infinity';
-    moment          timestamptz;
-    head            bigint := in_head + cardinality(in_event_uuids);
-    broken          bigint;
+    last_position   bigint;
+    last_commitment bytea;
+    last_recorded   timestamptz;
+    present_epoch   integer;
+    events          integer := cardinality(in_event_uuids);
+    entries         integer := cardinality(in_subject_ids);
+    broken          text;
+    added           integer;
 BEGIN
     -- First, and in a statement of its own: what follows sees everything that committed before.
     PERFORM pg_advisory_xact_lock(1818584167, in_ledger_id);
 
-    SELECT position, commitment, recorded_at
-      INTO last_position, last_commitment, last_recorded
+    SELECT epoch INTO present_epoch FROM ledger.ledger WHERE ledger_id = in_ledger_id;
+    IF present_epoch IS DISTINCT FROM in_epoch THEN
+        RAISE EXCEPTION 'ledger % is in epoch %, the caller in epoch %', in_ledger_id, present_epoch, in_epoch
+            USING ERRCODE = 'RL001';
+    END IF;
+    IF in_certified AND (current_setting('synchronous_standby_names') = ''
+                         OR current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')) THEN
+        RAISE EXCEPTION 'no synchronous standby has to confirm what is committed'
+            USING ERRCODE = 'RL002';
+    END IF;
+
+    SELECT position, commitment, recorded_at INTO last_position, last_commitment, last_recorded
       FROM ledger.event WHERE ledger_id = in_ledger_id ORDER BY position DESC LIMIT 1;
-    IF NOT FOUND THEN
-        last_position := 0; last_commitment := ''; last_recorded := '-infinity';
+    IF coalesce(last_position, 0) <> in_head OR coalesce(last_commitment, '') <> in_head_commitment THEN
+        outcome := 'moved';
+        RETURN;
     END IF;
-    IF last_position <> in_head OR last_commitment <> in_head_commitment THEN
-        RETURN NULL;
+    IF in_probe AND EXISTS (
+        SELECT FROM unnest(in_event_uuids, in_sources) AS asked(event_uuid, source)
+         CROSS JOIN LATERAL (
+               SELECT FROM ledger.event AS e
+                WHERE e.event_uuid = asked.event_uuid AND e.ledger_id = in_ledger_id
+                  AND e.source = asked.source LIMIT 1) AS stored) THEN
+        outcome := 'known';
+        RETURN;
     END IF;
-    moment := greatest(last_recorded, clock_timestamp());
+    recorded_at := greatest(last_recorded, clock_timestamp());
 
-    IF cardinality(in_subject_counts) <> cardinality(in_event_uuids)
-       OR cardinality(in_bodies) <> cardinality(in_event_uuids)
-       OR cardinality(in_subject_ids) <> (SELECT sum(n) FROM unnest(in_subject_counts) AS n) THEN
-        RAISE EXCEPTION 'the arrays of the batch do not fit together'
-            USING ERRCODE = 'array_subscript_error';
-    END IF;
-
-    -- Each history must go on where it stands, without a gap and in the order of the positions.
-    -- "Too low" is left to the primary key.
-    SELECT given.subject_id INTO broken
-      FROM (SELECT subject_id, version, first_value(version) OVER ordered AS first,
-                   row_number() OVER ordered AS nth
-              FROM unnest(in_subject_ids, in_versions)
-                   WITH ORDINALITY AS flat(subject_id, version, entry)
-            WINDOW ordered AS (PARTITION BY subject_id ORDER BY entry)) AS given
-     WHERE given.version <> given.first + given.nth - 1
-        OR (given.nth = 1 AND given.version > 1 AND NOT EXISTS (
-                SELECT FROM ledger.history
-                 WHERE subject_id = given.subject_id AND ledger_id = in_ledger_id
-                   AND version = given.version - 1))
+    -- Each entry follows the one that it points back to, or what is stored. Two entries of one subject
+    -- that both claim to follow what is stored, or follow what is not the end, meet the primary key.
+    SELECT coalesce(key.subject_id::text, 'none') INTO broken
+      FROM unnest(in_subject_ids, in_versions, in_previous)
+           WITH ORDINALITY AS key(subject_id, version, previous, entry)
+     WHERE CASE
+           WHEN subject_id IS NULL OR version IS NULL OR previous IS NULL THEN true
+           WHEN previous > 0 THEN
+                previous >= entry OR in_subject_ids[previous] <> subject_id
+                OR in_versions[previous] <> version - 1
+           WHEN version > 1 THEN NOT EXISTS (
+                SELECT FROM ledger.history AS h
+                 WHERE h.subject_id = key.subject_id AND h.ledger_id = in_ledger_id
+                   AND h.version = key.version - 1)
+           ELSE version <> 1 OR previous <> 0 END
      LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'the history of subject % would have a gap or another order', broken
             USING ERRCODE = 'check_violation';
     END IF;
 
-    INSERT INTO ledger.subject (ledger_id, subject_id, key)
-    SELECT in_ledger_id, id, key FROM unnest(in_new_ids, in_new_keys) AS new(id, key);
-
-    WITH placed AS (
-        SELECT n, in_head + n AS position,
-               sum(subjects) OVER (ORDER BY n) - subjects + 1 AS first,
-               sum(subjects) OVER (ORDER BY n) AS last
-          FROM unnest(in_subject_counts) WITH ORDINALITY AS counted(subjects, n)
+    -- Arrays of plpgsql are expanded objects, and a slice of one copies all of it: hence the flat copy.
+    WITH flat AS MATERIALIZED (
+        SELECT in_subject_ids AS ids, in_versions AS versions
+    ), placed AS MATERIALIZED (
+        SELECT n, in_head + n AS position, subjects, sum(subjects) OVER (ORDER BY n)::integer AS last
+          FROM unnest(in_counts) WITH ORDINALITY AS counted(subjects, n)
+    ), named AS (
+        SELECT position, entry, entry - last + subjects - 1 AS nth
+          FROM placed, generate_series(last - subjects + 1, last) AS entry
+    ), newcomers AS (
+        INSERT INTO ledger.subject (ledger_id, subject_id, key)
+        SELECT in_ledger_id, subject_id, key
+          FROM (SELECT subject_id, row_number() OVER (ORDER BY entry) AS k
+                  FROM unnest(in_subject_ids, in_versions)
+                       WITH ORDINALITY AS entries(subject_id, version, entry)
+                 WHERE version = 1) AS first
+          FULL JOIN unnest(in_new_keys) WITH ORDINALITY AS given(key, k) USING (k)
     ), histories AS (
         INSERT INTO ledger.history (ledger_id, subject_id, version, position)
-        SELECT in_ledger_id, in_subject_ids[entry], in_versions[entry], position
-          FROM placed, generate_series(first, last) AS entry
+        SELECT in_ledger_id, in_subject_ids[entry], in_versions[entry], position FROM named
     ), bodies AS (
         INSERT INTO ledger.event_body (ledger_id, position, salt, body)
         SELECT in_ledger_id, in_head + n, salt, body
@@ -94,16 +130,23 @@ BEGIN
         ledger_id, position, event_uuid, source, type, subject_ids, versions,
         occurred_at, recorded_at, principal, assurance, causation, commitment)
     SELECT in_ledger_id, position, event_uuid, source, type,
-           in_subject_ids[first:last], in_versions[first:last],
-           occurred_at, moment, principal, assurance, causation, commitment
+           flat.ids[last - subjects + 1 : last], flat.versions[last - subjects + 1 : last],
+           occurred_at, append_v1.recorded_at, principal, assurance, causation, commitment
       FROM unnest(in_event_uuids, in_sources, in_types, in_occurred_at, in_principals,
                   in_assurances, in_causations, in_commitments) WITH ORDINALITY
                AS given(event_uuid, source, type, occurred_at, principal,
                         assurance, causation, commitment, n)
-      JOIN placed USING (n)
+      JOIN placed USING (n) CROSS JOIN flat
      ORDER BY n;
+    GET DIAGNOSTICS added = ROW_COUNT;
+    IF added <> events OR cardinality(in_salts) <> events OR cardinality(in_bodies) <> events
+       OR cardinality(in_versions) <> entries OR cardinality(in_previous) <> entries
+       OR entries <> (SELECT sum(n) FROM unnest(in_counts) AS n) THEN
+        RAISE EXCEPTION 'the arrays of the batch do not fit together'
+            USING ERRCODE = 'array_subscript_error';
+    END IF;
 
-    PERFORM pg_notify('ledger_appended', in_ledger_id || ' ' || head);
-    RETURN moment;
+    PERFORM pg_notify('ledger_appended', in_ledger_id || ' ' || in_head + events);
+    outcome := 'appended';
 END
 $$

@@ -90,7 +90,8 @@ def upgrade() -> None:
     """Create the schema's objects."""
     for statement in (LEDGER, EVENT, EVENT_BODY, SUBJECT, HISTORY):
         op.execute(statement)
-    for statement in sql("ledger", "refuse_change_v1.sql", "append_v1.sql"):
+    # append_v1 comes with 0005, in the form that it has today: nothing appends before.
+    for statement in sql("ledger", "refuse_change_v1.sql"):
         op.execute(statement)
     for table in TABLES:
         op.execute(VACUUM.format(table=table))

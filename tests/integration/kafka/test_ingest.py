@@ -176,7 +176,12 @@ class Unwilling(Appender):
         self._appender = appender
         self._answers = answers
 
-    async def append_each(self, items: Sequence[Submission]) -> list[Outcome]:
+    async def append_each(
+        self,
+        items: Sequence[Submission],
+        *,
+        deadline: float | None = None,  # noqa: ARG002
+    ) -> list[Outcome]:
         mine = any(item.event.source == "urn:unwilling" for item in items)
         taken = self._answers.pop(0) if self._answers and mine else None
         if taken is not False:
@@ -207,7 +212,12 @@ async def test_a_restart_goes_on_behind_what_was_committed(harness: Harness) -> 
     seen: list[str] = []
 
     class Watching(Unwilling):
-        async def append_each(self, items: Sequence[Submission]) -> list[Outcome]:
+        async def append_each(
+            self,
+            items: Sequence[Submission],
+            *,
+            deadline: float | None = None,  # noqa: ARG002
+        ) -> list[Outcome]:
             seen.extend(item.event.id for item in items)
             return await super().append_each(items)
 
@@ -232,7 +242,12 @@ class Hanging(Unwilling):
         self._after = after
         self.taken = asyncio.Event()
 
-    async def append_each(self, items: Sequence[Submission]) -> list[Outcome]:
+    async def append_each(
+        self,
+        items: Sequence[Submission],
+        *,
+        deadline: float | None = None,  # noqa: ARG002
+    ) -> list[Outcome]:
         outcomes = await super().append_each(items[: self._after])
         self.taken.set()
         await asyncio.sleep(3600)

@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from datetime import datetime
+from dataclasses import replace
 
 import asyncpg
 import pytest
 
 from contracts.problem import Conflict, IdConflict, Invalid, TooLarge, Unavailable
 from services.kit import metrics
-from services.ledger import appender as appending
-from services.ledger import backlog, body
+from services.ledger import backlog, body, settling
 from services.ledger.appender import Appender
-from services.ledger.model import Outcome, Placed, Plan, Request, decide
-from services.ledger.writer import Rejected, Uncertain, Writer
+from services.ledger.model import (
+    Effects,
+    EventKey,
+    Head,
+    Outcome,
+    Plan,
+    Request,
+    Snapshot,
+)
+from services.ledger.planning import Planner
+from services.ledger.writer import Answer, Fenced, Rejected, Uncertain, Writer
 from tests.integration.ledger.conftest import Ledger, submission
 
 pytestmark = pytest.mark.postgres
@@ -120,15 +128,18 @@ async def test_a_batch_ends_at_its_limits(ledger: Ledger, monkeypatch: pytest.Mo
     batches: list[int] = []
     append = Writer.append
 
-    async def watch(self: Writer, plan: Plan) -> datetime | None:
+    async def watch(self: Writer, lane: int, plan: Plan, *, probe: bool = False) -> Answer:
         batches.append(len(plan.placed))
-        return await append(self, plan)
+        return await append(self, lane, plan, probe=probe)
 
     monkeypatch.setattr(Writer, "append", watch)
     appender = ledger.appender()
-    await appender.append_each([submission() for _ in range(300)])
+    await appender.append_each([submission() for _ in range(600)])
+    assert max(batches) <= 256
+    assert sum(batches) == 600
+    batches.clear()
     await appender.append_each([submission(data="x" * 200_000) for _ in range(7)])
-    assert batches == [256, 44, 5, 2]
+    assert batches == [5, 2]
 
 
 async def test_two_appenders_on_one_ledger_agree(ledger: Ledger) -> None:
@@ -164,23 +175,24 @@ async def test_two_appenders_on_one_ledger_agree(ledger: Ledger) -> None:
 
 async def test_the_loser_of_a_race_decides_again_under_the_lock(ledger: Ledger) -> None:
     loser, winner = ledger.appender(), ledger.appender()
+    settler, writer = loser._pipeline._settler, loser._pipeline._writer
     moved = 'rlg_ledger_moved_total{ledger="main"}'
     before = _metric(moved)
-    load = Writer.load
+    load = writer.load
 
-    async def slow(requests: list[Request]) -> object:
-        snapshot = await load(loser._writer, requests)
-        if not loser._lock_first:
+    async def slow(lane: int, known: Head, subjects: list[str], ids: list[EventKey]) -> Snapshot:
+        snapshot = await load(lane, known, subjects, ids)
+        if not settler.contended:
             await winner.append_group([submission("race:1")])
         return snapshot
 
-    loser._writer.load = slow  # type: ignore[method-assign, assignment]
+    writer.load = slow  # type: ignore[method-assign, assignment]
     outcomes = await loser.append_group([submission("race:1")], {"race:1": 0})
     assert kinds(outcomes) == ["conflict"]
-    assert _metric(moved) == before + 1
     (outcome,) = await loser.append_group([submission("race:1")], {"race:1": 1})
     assert outcome.kind == "appended"
-    assert loser._lock_first == appending.LOCK_FIRST_BATCHES - 2
+    assert settler.contended
+    assert _metric(moved) > before
     assert await ledger.check() == 2
 
 
@@ -219,49 +231,111 @@ async def test_stopping_answers_everybody(ledger: Ledger) -> None:
 async def test_a_database_that_is_away_is_unavailable(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(appending, "GIVE_UP_SECONDS", 0.3)
+    monkeypatch.setattr(settling, "GIVE_UP_SECONDS", 0.3)
     away = Writer("postgresql://nobody@/x?host=/nowhere", ledger.reader.ledger("main"))
     with pytest.raises(Unavailable):
         await ledger.appender(away).append_each([submission()])
 
 
 async def _plan(writer: Writer, *subjects: str) -> Plan:
-    requests = [Request((body.make(submission(*subjects)),))]
-    return decide(await writer.load(requests), requests)
+    plan = await Planner(writer).ask(0, [Request((body.make(submission(*subjects)),))])
+    assert plan is not None
+    return plan
+
+
+async def _outcome(writer: Writer, plan: Plan) -> str:
+    return (await writer.append(0, plan)).outcome
 
 
 async def test_append_v1_stands_behind_a_wrong_caller(ledger: Ledger) -> None:
     writer = ledger.writer()
-    assert await writer.append(await _plan(writer, "a:1")) is not None
+    assert await _outcome(writer, await _plan(writer, "a:1")) == "appended"
     plan = await _plan(writer, "a:1")
     (placed,) = plan.placed
+    (id_,) = placed.subject_ids
 
-    def wrong(ids: tuple[int, ...], versions: tuple[int, ...]) -> Plan:
-        changed = Placed(placed.item, placed.position, ids, versions)
-        return Plan(plan.expected, [changed], {}, plan.verdicts)
+    def wrong(versions: tuple[int, ...], previous: tuple[int, ...]) -> Plan:
+        ids = (id_,) * len(versions)
+        changed = placed._replace(subject_ids=ids, versions=versions, previous=previous)
+        return Plan(Effects(plan.expected, [changed]), plan.verdicts)
 
-    for versions in [(3,), (1,), (0,)]:  # a gap, taken, below the first
+    for versions, previous in [
+        ((3,), (0,)),  # a gap
+        ((1,), (0,)),  # taken
+        ((0,), (0,)),  # below the first
+        ((2, 4), (0, 1)),  # the same subject twice with a hole between
+        ((3, 2), (2, 0)),  # no gap, but against the order of the positions
+        ((2, 2), (0, 0)),  # both claim to be the next
+        ((2, 3), (0, 0)),  # the second claims to follow what is stored, and is not
+        ((2, 3), (0, 2)),  # follows itself
+        ((2,), (None,)),
+        ((2,) + (1,) * 64, (0,) * 65),  # too many
+    ]:
         with pytest.raises(Rejected):
-            await writer.append(wrong(placed.subject_ids, versions))
-    with pytest.raises(Rejected):  # the same subject twice with a hole between
-        await writer.append(wrong(placed.subject_ids * 2, (2, 4)))
-    with pytest.raises(Rejected):  # no gap, but against the order of the positions
-        await writer.append(wrong(placed.subject_ids * 2, (3, 2)))
+            await writer.append(0, wrong(versions, previous))  # type: ignore[arg-type]
     await ledger.appender().append_each([submission("b:1")])
-    assert await writer.append(plan) is None
+    assert await _outcome(writer, plan) == "moved"
     await writer.close()
     assert await ledger.check() == 2
 
 
-async def test_the_head_is_compared_by_commitment_too(ledger: Ledger) -> None:
+async def test_append_v1_refuses_arrays_that_do_not_fit(ledger: Ledger) -> None:
     writer = ledger.writer()
     plan = await _plan(writer, "a:1")
+    (placed,) = plan.placed
+    for changed, new in [
+        (placed._replace(versions=()), ["a:1"]),
+        (placed._replace(previous=()), ["a:1"]),
+        (placed._replace(subject_ids=()), ["a:1"]),
+        (placed, []),
+        (placed, ["a:1", "b:1"]),
+    ]:
+        with pytest.raises(Rejected):
+            await writer.append(0, Plan(Effects(plan.expected, [changed], new), plan.verdicts))
+    await writer.close()
+    assert await ledger.check() == 0
+
+
+async def test_another_epoch_is_fenced(ledger: Ledger) -> None:
+    writer = ledger.writer()
+    plan = await _plan(writer, "a:1")
+    await ledger.sql.execute("UPDATE ledger.ledger SET epoch = 2")
+    with pytest.raises(Fenced):
+        await writer.append(0, plan)
+    await writer.close()
+    assert await ledger.check() == 0
+
+
+async def test_certified_needs_a_standby_that_confirms(ledger: Ledger) -> None:
+    writer = Writer(ledger.url, ledger.reader.ledger("main"), certified=True)
+    with pytest.raises(Fenced):
+        await writer.append(0, await _plan(writer, "a:1"))
+    await writer.close()
+    assert await ledger.check() == 0
+
+
+async def test_the_head_is_compared_by_commitment_too(ledger: Ledger) -> None:
+    writer = ledger.writer()
     await ledger.appender().append_each([submission("b:1")])
-    other = await _plan(writer, "a:1")
-    forged = Plan(
-        type(plan.expected)(1, b"x" * 32), other.placed, other.new_subjects, other.verdicts
-    )
-    assert await writer.append(forged) is None
+    plan = await _plan(writer, "a:1")
+    forged = replace(plan.effects, expected=Head(1, b"x" * 32))
+    assert await _outcome(writer, Plan(forged, plan.verdicts)) == "moved"
+    assert await _outcome(writer, plan) == "appended"
+    await writer.close()
+    assert await ledger.check() == 2
+
+
+async def test_a_known_id_is_found_by_the_probe(ledger: Ledger) -> None:
+    writer = ledger.writer()
+    plan = await _plan(writer, "a:1")
+    assert await _outcome(writer, plan) == "appended"
+    (placed,) = plan.placed
+    head = Head(1, placed.item.commitment)
+    again = placed._replace(position=2, versions=(2,))
+    effects = Effects(head, [again])
+    assert (await writer.append(0, Plan(effects, []), probe=True)).outcome == "known"
+    with pytest.raises(Rejected):
+        await writer.append(0, Plan(effects, []))
     await writer.close()
     assert await ledger.check() == 1
 
@@ -278,9 +352,9 @@ async def test_what_is_stored_cannot_be_changed(ledger: Ledger, table: str) -> N
 async def test_uncertain_and_rejected_are_told_apart(ledger: Ledger) -> None:
     await ledger.sql.execute("SELECT pg_advisory_lock(1818584167, 1)")
     writer = ledger.writer()
-    await (await writer._connection()).execute("SET lock_timeout = 50")
+    await (await writer._connection(0)).execute("SET lock_timeout = 50")
     with pytest.raises(Uncertain):
-        await writer.append(await _plan(writer))
+        await writer.append(0, await _plan(writer))
     await writer.close()
 
 

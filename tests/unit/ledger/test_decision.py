@@ -1,4 +1,4 @@
-"""The decision: examples, then any requests in any batches against a serial oracle."""
+"""The decision and the overlay: examples, then any requests in any batches against an oracle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.problem import Conflict, IdConflict
+from services.ledger.decision import decide
 from services.ledger.model import (
+    EMPTY,
+    NOBODY,
     Head,
     Item,
     Known,
@@ -20,8 +23,8 @@ from services.ledger.model import (
     Snapshot,
     Stored,
     Verdict,
-    decide,
 )
+from services.ledger.overlay import Overlay
 
 _salts = count(1)
 
@@ -51,59 +54,81 @@ class Log:
         self.events: list[Item] = []
         self.subjects: dict[str, Known] = {}
 
-    def snapshot(self) -> Snapshot:
-        last = self.events[-1].commitment if self.events else b""
-        stored = {
-            one.key: Stored(at, one.salt, one.commitment) for at, one in enumerate(self.events, 1)
-        }
-        return Snapshot(Head(len(self.events), last), dict(self.subjects), stored)
+    @property
+    def head(self) -> Head:
+        return Head(len(self.events), self.events[-1].commitment) if self.events else EMPTY
+
+    def snapshot(self, requests: Sequence[Request], known: Head = EMPTY) -> Snapshot:
+        above = self.events[known.position :]
+        named = {key for request in requests for key in request.subjects}
+        return Snapshot(
+            self.head,
+            continues=known.position == 0
+            or self.events[known.position - 1].commitment == known.commitment,
+            subjects={key: self.subjects.get(key, NOBODY) for key in named},
+            stored={
+                one.key: Stored(at, one.salt, one.commitment, {})
+                for at, one in enumerate(self.events, 1)
+            },
+            tail={key: self.subjects[key] for event in above for key in event.subjects} or None,
+        )
+
+    def plan(self, *requests: Request) -> Plan:
+        """Decide as a process that has just started would."""
+        overlay = Overlay()
+        assert overlay.learn(self.snapshot(requests))
+        return decide(overlay, requests)
 
     def store(self, plan: Plan) -> None:
-        assert plan.expected == self.snapshot().head
-        assert not set(plan.new_subjects) & set(self.subjects)
-        for key, id_ in plan.new_subjects.items():
-            self.subjects[key] = Known(id_, 0)
+        assert plan.expected == self.head
+        assert not set(plan.effects.new_subjects) & set(self.subjects)
+        entry, last = 0, dict[str, int]()
         for placed in plan.placed:
             assert placed.position == len(self.events) + 1
             self.events.append(placed.item)
-            for key, id_, version in zip(
-                placed.item.subjects, placed.subject_ids, placed.versions, strict=True
-            ):
-                assert self.subjects[key] == Known(id_, version - 1)
-                self.subjects[key] = Known(id_, version)
-        assert all(known.version > 0 for known in self.subjects.values())
+            for index, key in enumerate(placed.item.subjects):
+                new = Known(placed.position * 64 + index, 0)
+                known = self.subjects.get(key, new)
+                assert (known is new) == (key in plan.effects.new_subjects and key not in last)
+                self.subjects[key] = Known(known.id, known.version + 1)
+                assert (placed.subject_ids[index], placed.versions[index]) == self.subjects[key]
+                assert placed.previous[index] == last.get(key, 0)
+                entry += 1
+                last[key] = entry
         assert len({known.id for known in self.subjects.values()}) == len(self.subjects)
-        assert plan.head == len(self.events)
 
 
 def one(log: Log, *items: Item, expect: dict[str, int] | None = None) -> list[Verdict]:
-    plan = decide(log.snapshot(), [Request(items, expect or {})])
+    plan = log.plan(Request(items, expect or {}))
     log.store(plan)
     return plan.verdicts[0]
 
 
+def said(verdicts: Sequence[Verdict]) -> list[tuple[str, int | None]]:
+    return [(v.kind, v.stored.position if v.stored else None) for v in verdicts]
+
+
 def test_positions_and_versions_grow_by_one() -> None:
     log = Log()
-    plan = decide(
-        log.snapshot(), [Request((item(1, subjects=["a:1", "b:1"]),)), Request((item(2),))]
-    )
+    plan = log.plan(Request((item(1, subjects=["a:1", "b:1"]),)), Request((item(2),)))
     assert [(p.position, p.versions) for p in plan.placed] == [(1, (1, 1)), (2, (2,))]
-    assert plan.new_subjects == {"a:1": 64, "b:1": 65}
-    assert plan.earlier == []
+    assert [p.subject_ids for p in plan.placed] == [(64, 65), (64,)]
+    assert [p.previous for p in plan.placed] == [(0, 0), (1,)]
+    assert plan.effects.new_subjects == ["a:1", "b:1"]
 
 
 def test_same_content_under_the_stored_salt_is_a_duplicate() -> None:
     log = Log()
     one(log, item(1))
-    plan = decide(log.snapshot(), [Request((item(1),))])
-    assert plan.verdicts == [[Verdict("duplicate", 1)]]
-    assert (plan.placed, plan.new_subjects, plan.earlier) == ([], {}, [1])
+    plan = log.plan(Request((item(1),)))
+    assert said(plan.verdicts[0]) == [("duplicate", 1)]
+    assert (plan.placed, plan.effects.new_subjects) == ([], [])
 
 
 def test_the_same_item_again_was_appended_by_a_try_whose_answer_got_lost() -> None:
     log, ours = Log(), item(1)
     one(log, ours)
-    assert one(log, ours) == [Verdict("appended", 1)]
+    assert said(one(log, ours)) == [("appended", 1)]
     assert len(log.events) == 1
 
 
@@ -118,9 +143,13 @@ def test_other_content_under_a_taken_id_names_the_position() -> None:
 
 
 def test_a_redacted_event_cannot_be_compared_and_keeps_its_id() -> None:
-    stored = {item(1).key: Stored(1, None, b"c" * 32)}
-    plan = decide(Snapshot(Head(1, b"c" * 32), {}, stored), [Request((item(1),))])
-    assert plan.verdicts[0][0].kind == "id_conflict"
+    overlay, head = Overlay(), Head(1, b"c" * 32)
+    stored = {item(1).key: Stored(1, None, b"c" * 32, {"a:1": 1})}
+    subjects = {"a:1": Known(64, 1)}
+    assert overlay.learn(
+        Snapshot(head, continues=True, subjects=subjects, stored=stored, tail=None)
+    )
+    assert decide(overlay, [Request((item(1),))]).verdicts[0][0].kind == "id_conflict"
 
 
 def test_an_unmet_expectation_names_the_actual_versions_and_leaves_no_trace() -> None:
@@ -134,13 +163,10 @@ def test_an_unmet_expectation_names_the_actual_versions_and_leaves_no_trace() ->
 
 
 def test_an_expectation_sees_what_the_batch_has_done_so_far() -> None:
-    plan = decide(
-        Log().snapshot(),
-        [
-            Request((item(1),), {"a:1": 0}),
-            Request((item(2),), {"a:1": 0}),
-            Request((item(3),), {"a:1": 1}),
-        ],
+    plan = Log().plan(
+        Request((item(1),), {"a:1": 0}),
+        Request((item(2),), {"a:1": 0}),
+        Request((item(3),), {"a:1": 1}),
     )
     assert [v[0].kind for v in plan.verdicts] == ["appended", "conflict", "appended"]
 
@@ -157,10 +183,8 @@ def test_a_group_that_is_stored_already_ignores_its_expectations() -> None:
     log = Log()
     one(log, item(1), item(2), expect={"a:1": 0})
     one(log, item(3))
-    assert one(log, item(1), item(2), expect={"a:1": 0}) == [
-        Verdict("duplicate", 1),
-        Verdict("duplicate", 2),
-    ]
+    again = one(log, item(1), item(2), expect={"a:1": 0})
+    assert said(again) == [("duplicate", 1), ("duplicate", 2)]
 
 
 def test_a_group_of_which_only_a_part_is_stored_conflicts() -> None:
@@ -240,11 +264,15 @@ def test_outcomes_equal_serial_execution_however_requests_are_batched(
 ) -> None:
     log, oracle = Log(), Oracle()
     for batch in some:
-        plan = decide(log.snapshot(), batch)
+        plan = log.plan(*batch)
         log.store(plan)
         for request, verdicts in zip(batch, plan.verdicts, strict=True):
-            found = [(v.kind, None if v.problem else v.position) for v in verdicts]
-            assert found == oracle.run(request)
+            assert _placed(verdicts) == oracle.run(request)
     assert [event.key for event in log.events] == [event.key for event in oracle.log]
     for subject, known in log.subjects.items():
         assert known.version == oracle.version(subject)
+
+
+def _placed(verdicts: Sequence[Verdict]) -> list[tuple[str, int | None]]:
+    positions = [None if v.problem or v.stored is None else v.stored.position for v in verdicts]
+    return list(zip([v.kind for v in verdicts], positions, strict=True))

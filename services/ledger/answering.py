@@ -1,0 +1,74 @@
+"""From verdicts to what callers get: outcomes with receipts, and the figures about them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from contracts.event import Receipt, format_time
+from contracts.problem import Problem
+from services.kit import clock, metrics
+from services.ledger.backlog import Waiting
+from services.ledger.model import Item, Kind, Outcome, Plan, Stored, Verdict
+
+_KINDS: tuple[Kind, ...] = (
+    "appended", "duplicate", "conflict", "id_conflict", "invalid", "refused",
+)  # fmt: skip
+
+
+class Answering:
+    """Answers the callers of one ledger."""
+
+    def __init__(self, ledger: str) -> None:
+        self._ledger = ledger
+        self._seconds = metrics.child("rlg_ledger_append_seconds", ledger=ledger)
+        self._head = metrics.child("rlg_ledger_head", ledger=ledger)
+        self._counts = {
+            kind: metrics.child("rlg_ledger_append_total", ledger=ledger, outcome=kind)
+            for kind in _KINDS
+        }
+        self._moment: tuple[datetime | None, str] = (None, "")
+
+    def answer(self, batch: Sequence[Waiting], plan: Plan) -> None:
+        """Answer a batch whose plan is stored."""
+        now, tally = clock.monotonic(), Counter[Kind]()
+        for one, verdicts in zip(batch, plan.verdicts, strict=True):
+            pairs = zip(one.request.items, verdicts, strict=True)
+            outcomes = [self._outcome(item, verdict) for item, verdict in pairs]
+            tally.update(outcome.kind for outcome in outcomes)
+            self._seconds.observe(now - one.since)
+            if not one.answer.done():
+                one.answer.set_result(outcomes)
+        for kind, count in tally.items():
+            self._counts[kind].inc(count)
+        self._head.set(plan.expected.position + len(plan.placed))
+
+    def refuse(self, one: Waiting, problem: Problem) -> None:
+        """Answer that the database will never take these rows."""
+        self._counts["refused"].inc(one.events)
+        if not one.answer.done():
+            one.answer.set_result([Outcome("refused", problem=problem)] * one.events)
+
+    def _outcome(self, item: Item, verdict: Verdict) -> Outcome:
+        if verdict.problem is not None or verdict.stored is None:
+            return Outcome(verdict.kind, problem=verdict.problem)
+        return Outcome(verdict.kind, self._receipt(item, verdict.stored))
+
+    def _receipt(self, item: Item, stored: Stored) -> Receipt:
+        return Receipt(
+            ledger=self._ledger,
+            position=stored.position,
+            versions=dict(stored.versions),
+            event_id=item.event_id,
+            source=item.source,
+            commitment=stored.commitment.hex(),
+            recorded_at=self._written(stored.recorded_at),
+        )
+
+    def _written(self, moment: datetime | None) -> str:
+        """Write an instant; a batch has one, so the last one is kept."""
+        assert moment is not None  # noqa: S101 - answers are given for what has landed
+        if moment != self._moment[0]:
+            self._moment = (moment, format_time(moment))
+        return self._moment[1]

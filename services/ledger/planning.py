@@ -1,0 +1,61 @@
+"""Decides requests over what the process knows, looking at the database where that is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from services.ledger.decision import decide
+from services.ledger.model import EventKey, Plan, Request
+from services.ledger.overlay import Overlay
+
+if TYPE_CHECKING:
+    from services.ledger.writer import Answer, Writer
+
+PROBED_EVENTS = 16
+"""So few ids are looked up by append_v1 itself, which spares the trip for the load."""
+
+
+class Planner:
+    """What one process knows of a ledger, and how it decides on that."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.overlay = Overlay()
+
+    async def plan(self, lane: int, requests: Sequence[Request]) -> tuple[Plan, bool] | None:
+        """Return a plan and whether its ids are still to be probed.
+
+        None: somebody else has appended, and what is in flight has to land first.
+        """
+        subjects = self.overlay.unknown_subjects(requests)
+        ids = self.overlay.unknown_ids(requests)
+        if not subjects and len(ids) <= PROBED_EVENTS:
+            plan = decide(self.overlay, requests)
+            if plan.placed:
+                return plan, True
+            # Nothing will be stored, so nothing would prove that what we know is still true.
+            self.overlay.undo(plan.effects)
+        asked = await self._ask(lane, requests, subjects, ids)
+        return None if asked is None else (asked, False)
+
+    async def ask(self, lane: int, requests: Sequence[Request]) -> Plan | None:
+        """Return a plan that rests on a look at the database; None as in `plan`."""
+        subjects = self.overlay.unknown_subjects(requests)
+        return await self._ask(lane, requests, subjects, self.overlay.unknown_ids(requests))
+
+    async def _ask(
+        self,
+        lane: int,
+        requests: Sequence[Request],
+        subjects: Sequence[str],
+        ids: Sequence[EventKey],
+    ) -> Plan | None:
+        snapshot = await self._writer.load(lane, self.overlay.head, subjects, ids)
+        return decide(self.overlay, requests) if self.overlay.learn(snapshot) else None
+
+    async def store(self, lane: int, plan: Plan, *, probe: bool = False) -> Answer:
+        """Append a plan; where there is nothing to store, make sure of what was read."""
+        if plan.placed:
+            return await self._writer.append(lane, plan, probe=probe)
+        return await self._writer.confirm(lane)
