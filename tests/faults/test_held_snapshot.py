@@ -1,0 +1,76 @@
+"""An old snapshot that is held open elsewhere – a long export, pg_dump – slows no append (I9).
+
+The cost of an old snapshot is dead row versions that nobody may remove. So the test counts what a
+batch touches in PostgreSQL, which no busy machine can blur, and looks at the time as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from typing import Any
+
+import asyncpg
+import pytest
+
+from services.kit import clock
+from services.ledger.tables import LedgerRow
+from tests.faults.doors import Engine
+from tests.faults.schedule import Stage
+from tests.faults.workload import FINE, Ask
+
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+BATCHES = 25
+ROUNDS = 3
+TOUCHED = """
+SELECT sum(heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read)::bigint
+  FROM pg_statio_user_tables WHERE schemaname = 'ledger'
+"""
+DEAD = """
+SELECT sum(n_dead_tup + n_tup_upd + n_tup_del)::bigint FROM pg_stat_user_tables
+ WHERE schemaname = 'ledger' AND relname IN ('event', 'event_body', 'subject', 'history', 'ledger')
+"""
+
+
+def batch(tag: str) -> Ask:
+    events: list[dict[str, Any]] = [
+        {
+            "specversion": "1.0", "id": f"{tag}-{n}", "source": "/a", "type": FINE,
+            "subjects": f"s:{n % 20},s:{n % 7},s:all", "data": {"pad": "x" * 300},
+        }
+        for n in range(20)
+    ]  # fmt: skip
+    return Ask(events, None)
+
+
+async def measured(stage: Stage, row: LedgerRow, tag: str) -> tuple[float, int]:
+    """Append batches; return the median seconds of one, and the pages that all of them touched."""
+    sql = await asyncpg.connect(stage.url)
+    before, seconds = await sql.fetchval(TOUCHED), []
+    engine = Engine(stage.url, row)
+    for n in range(BATCHES):
+        began = clock.monotonic()
+        await engine.ask(batch(f"{tag}-{n}"))
+        seconds.append(clock.monotonic() - began)
+    await engine.stop()  # a backend hands in its last figures when it ends
+    await asyncio.sleep(0.2)
+    pages = await sql.fetchval(TOUCHED) - before
+    await sql.close()
+    return statistics.median(seconds), pages
+
+
+async def test_an_old_snapshot_held_elsewhere_slows_no_append(stage: Stage) -> None:
+    row = await stage.ledger()
+    await measured(stage, row, "warm")
+    holder = await asyncpg.connect(stage.url)
+    free = [await measured(stage, row, f"before-{n}") for n in range(ROUNDS)]
+    async with holder.transaction(isolation="repeatable_read", readonly=True):
+        assert await holder.fetchval("SELECT count(*) FROM ledger.event") > 0
+        held = [await measured(stage, row, f"held-{n}") for n in range(2 * ROUNDS)]
+    free += [await measured(stage, row, f"after-{n}") for n in range(ROUNDS)]
+    dead = await holder.fetchval(DEAD)
+    await holder.close()
+    pages = [statistics.median(pages for _, pages in some) for some in (free, held)]
+    assert pages[1] <= 1.2 * pages[0]
+    assert min(seconds for seconds, _ in free) >= 0.8 * min(seconds for seconds, _ in held)
+    assert dead == 0, "an append leaves row versions behind"
