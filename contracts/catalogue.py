@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from contracts import ijson, subject
 from contracts.event import OURS, Event
-from contracts.payloads import build, deploy, ledger, operate, plan, readiness, review
+from contracts.payloads import build, deploy, earlier, ledger, operate, plan, readiness, review
 from contracts.payloads.model import Payload
 from contracts.problem import Invalid
 
@@ -43,7 +43,7 @@ _MODELS: dict[str, type[Payload]] = {
     "artifact.packaged.v1": build.ArtifactPackaged,
     "artifact.published.v1": build.ArtifactPublished,
     "artifact.signed.v1": build.ArtifactSigned,
-    "artifact.scanned.v1": build.ArtifactScanned,
+    "artifact.scanned.v2": build.ArtifactScanned,
     "attestation.recorded.v1": build.AttestationRecorded,
     # readiness and change control
     "gate.evaluated.v1": readiness.GateEvaluated,
@@ -81,6 +81,8 @@ _MODELS: dict[str, type[Payload]] = {
     # the ledger about itself
     "ledger.corrected.v1": ledger.LedgerCorrected,
     "ingest.quarantined.v1": ledger.IngestQuarantined,
+    # earlier majors that are still taken
+    **{name: each.model for name, each in earlier.EARLIER.items() if each.accepted},
 }
 
 CATALOGUE: Mapping[str, type[Payload]] = MappingProxyType(
@@ -128,7 +130,9 @@ def subjects_of(event: Event) -> list[str]:
 def _payload(event: Event) -> Payload:
     model = CATALOGUE.get(event.type)
     if model is None:
-        detail = f"{event.type} is not in the catalogue"
+        newest = earlier.successor(event.type.removeprefix(OURS))
+        said = f"retired; send {OURS}{newest}" if newest else "not in the catalogue"
+        detail = f"{event.type} is {said}"
         raise Invalid(detail, errors=[{"pointer": "/type", "detail": detail}])
     try:
         return model.model_validate(event.data)

@@ -78,7 +78,11 @@ def scanned(release: Release, at: datetime, *, high: int) -> dict[str, Any]:
         scanner="trivy",
         db_version=at.strftime("%Y%m%d"),
         counts=SeverityCounts(
-            critical=0, high=high, medium=chance.randint(0, 3), low=chance.randint(2, 14)
+            critical=0,
+            high=high,
+            medium=chance.randint(0, 3),
+            low=chance.randint(2, 14),
+            unknown=0,
         ),
         report_uri=f"{REGISTRY}/{release.id}/report.json",
         release_id=release.id,

@@ -6,7 +6,7 @@ surfaces · `asyncapi.yaml` the Kafka topics. The payload schemas are those for 
 closed: a field that is not named is refused. Readers must tolerate fields that they do not know.
 
 In a payload schema `x-subject-kind` marks a field whose value names a subject of that kind, and
-`x-subjects` lists the subjects that are made of several fields.
+`x-subjects` lists the subjects that are made of several fields; `x-successor` says what to send.
 
 The output depends on the code alone, so that a test can hold it against what is committed.
 """
@@ -24,6 +24,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from contracts import topics
 from contracts.catalogue import CATALOGUE
 from contracts.event import OURS, Event, RecordedEvent
+from contracts.payloads.earlier import successor
 from services import assembly
 from services.gatekeeper.settings import GatekeeperSettings
 from services.kit.settings import Shared
@@ -72,7 +73,7 @@ def events() -> dict[str, str]:
     }
     for type_, model in CATALOGUE.items():
         path = payload_path(type_)
-        documents[path] = _document(path, model, title=type_, **_composed(model))
+        documents[path] = _document(path, model, title=type_, **_marks(type_, model))
     return documents
 
 
@@ -219,8 +220,10 @@ def _document(path: str, model: type[BaseModel], **members: Any) -> str:
     return _json({"$schema": DIALECT, "$id": BASE + path} | schema | members)
 
 
-def _composed(model: type[Payload]) -> dict[str, Any]:
-    return {"x-subjects": list(model.composed)} if model.composed else {}
+def _marks(type_: str, model: type[Payload]) -> dict[str, Any]:
+    newest = successor(type_.removeprefix(OURS))
+    marks = {"deprecated": True, "x-successor": f"{OURS}{newest}"} if newest else {}
+    return marks | ({"x-subjects": list(model.composed)} if model.composed else {})
 
 
 def _json(document: dict[str, Any]) -> str:

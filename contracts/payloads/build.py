@@ -182,13 +182,13 @@ class ArtifactSigned(Payload):
 
 
 class SeverityCounts(Strict):
-    """How many findings, by severity."""
+    """How many findings, by severity; null where the scanner does not report that severity."""
 
     critical: Count
     high: Count
-    medium: Count = 0
-    low: Count = 0
-    unknown: Count = 0
+    medium: Count | None
+    low: Count | None
+    unknown: Count | None
 
 
 class ArtifactScanned(Payload):

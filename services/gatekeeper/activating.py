@@ -57,7 +57,7 @@ def _read(path: Path, others: dict[str, str]) -> str:
 async def activate(decider: Decider, texts: dict[str, str]) -> None:
     """Make sure that each text, or a later version, is active. Safe to repeat and to run twice."""
     for name, text in texts.items():
-        page = await decider.ledger.history(decider.name, f"policy:{name}")
+        page = await decider.history(f"policy:{name}")
         current, wanted = newest(page), load(text, name)
         if current is None or _rises(wanted, current.policy):
             await _append(decider, text, wanted, page.version)

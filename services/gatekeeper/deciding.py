@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from contracts import upcasting
 from contracts.catalogue import type_of
 from contracts.decision import Decision
 from contracts.event import Event, HistoryPage, Receipt, RecordedEvent, format_time
@@ -77,7 +78,7 @@ class Decider:
 
     async def dry_run(self, release: str, gate: str) -> Judged:
         """Judge and record nothing. Raises `NotFound` for a release that nobody has named."""
-        first = await self._history(f"release:{release}", None)
+        first = await self.history(f"release:{release}")
         if not first.version:
             raise NotFound(f"nobody has recorded anything about the release {release}")
         as_of = str(first.head)
@@ -104,14 +105,14 @@ class Decider:
 
     async def decisions(self, release: str) -> list[Recorded]:
         """Return the recorded decisions of a release, newest first, or raise `NotFound`."""
-        page = await self._history(f"release:{release}", None)
+        page = await self.history(f"release:{release}")
         if not page.version:
             raise NotFound(f"nobody has recorded anything about the release {release}")
         return [_recorded(event) for event in reversed(page.events) if event.type == DECISION]
 
     async def decision(self, decision_id: str) -> Recorded:
         """Return one recorded decision, or raise `NotFound`."""
-        page = await self._history(f"decision:{decision_id}", None)
+        page = await self.history(f"decision:{decision_id}")
         for event in page.events:
             if event.type == DECISION and event.data["decision_id"] == decision_id:
                 return _recorded(event)
@@ -164,10 +165,15 @@ class Decider:
 
     async def _all(self, subjects: Iterable[str], as_of: str | None) -> list[HistoryPage]:
         keys = dict.fromkeys(subjects)
-        return list(await asyncio.gather(*(self._history(key, as_of) for key in keys)))
+        return list(await asyncio.gather(*(self.history(key, as_of) for key in keys)))
 
-    async def _history(self, subject: str, as_of: str | None) -> HistoryPage:
-        return await self.ledger.history(self.name, subject, as_of=as_of)
+    async def history(self, subject: str, as_of: str | None = None) -> HistoryPage:
+        """Return a history as the newest majors tell it, or raise `Unavailable`."""
+        page = await self.ledger.history(self.name, subject, as_of=as_of)
+        try:
+            return upcasting.history(page)
+        except upcasting.CannotRead as error:  # nothing is decided on a guess
+            raise Unavailable(f"{subject} cannot be judged: {error}") from None
 
 
 def envelope(payload: Payload, subject: str, time: str | None = None, id_: str = "") -> Event:
@@ -232,7 +238,7 @@ def _asked_for(applied: policy.Applied | policy.NoPolicy, draft: Facts) -> list[
 
 
 def _recorded(event: RecordedEvent) -> Recorded:
-    decision = Decision.model_validate(event.data["decision"])
+    decision = Decision.model_validate(event.data["decision"], extra="ignore")
     return Recorded(event.data["decision_id"], event.position, event.recorded_at, decision)
 
 

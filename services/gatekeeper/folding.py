@@ -167,6 +167,10 @@ def _tests(data: dict[str, Any]) -> _Reading:
     return data["suite"], data.get("artifact_digest") or "", data["outcome"], metrics
 
 
+def _reported(counts: dict[str, int | None]) -> dict[str, float]:
+    return {severity: number for severity, number in counts.items() if number is not None}
+
+
 _HANDLERS: dict[str, _Handler] = {
     "release.planned.v1": _planned,
     "release.risk_assessed.v1": _risk,
@@ -184,8 +188,8 @@ _HANDLERS: dict[str, _Handler] = {
     "role.assigned.v1": _assigned,
     "role.revoked.v1": _revoked,
     "testsuiterun.finished.v1": _checked("tests", _tests),
-    "artifact.scanned.v1": _checked(
-        "scan", lambda d: (d["scanner"], d["digest"], "success", dict(d["counts"]))
+    "artifact.scanned.v2": _checked(
+        "scan", lambda d: (d["scanner"], d["digest"], "success", _reported(d["counts"]))
     ),
     "pipelinerun.finished.v1": _checked(
         "pipeline", lambda d: (d["pipeline"], f"{d['repo']}@{d['commit_sha']}", d["outcome"], {})
@@ -198,5 +202,5 @@ _HANDLERS: dict[str, _Handler] = {
         "analysis", lambda d: (d["metric_set"], d["deployment_id"], d["outcome"], dict(d["values"]))
     ),
 }
-_OF_ARTIFACTS = frozenset({"testsuiterun.finished.v1", "artifact.scanned.v1"})
+_OF_ARTIFACTS = frozenset({"testsuiterun.finished.v1", "artifact.scanned.v2"})
 """Bound to an artifact, so they count for every release that ships it."""

@@ -97,6 +97,7 @@ class Pipeline:
         batch = self._backlog.take(self._share())
         if self._settler.contended:
             await self._settler.settle(batch)
+            await asyncio.sleep(0)  # as after a landing
         elif batch:
             try:
                 await self._launch(batch)

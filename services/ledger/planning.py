@@ -32,9 +32,10 @@ class Planner:
         ids = self.overlay.unknown_ids(requests)
         if not subjects and len(ids) <= PROBED_EVENTS:
             plan = decide(self.overlay, requests)
-            if plan.placed:
+            # append_v1 probes the ids of what is placed, and proves that what we know still holds.
+            # Where an item was refused, or nothing is placed, only the database can tell.
+            if plan.placed and len(plan.placed) == len(ids):
                 return plan, True
-            # Nothing will be stored, so nothing would prove that what we know is still true.
             self.overlay.undo(plan.effects)
         asked = await self._ask(lane, requests, subjects, ids)
         return None if asked is None else (asked, False)

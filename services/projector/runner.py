@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import cast
 
+from contracts import upcasting
 from contracts.event import RecordedEvent
 from contracts.problem import Problem
 from services.kit import clock, logs, metrics
@@ -92,7 +93,7 @@ class Runner:
 
     async def _fold(self, batch: list[RecordedEvent]) -> Folded:
         rows, failed = Rows(), dict[int, Exception]()
-        facts = [Fact(event) for event in batch]
+        facts = _read(batch, failed)
         while wanted := _wanted(facts, rows, failed):
             rows.load(wanted, await self._projection.load(wanted))
         for fact in facts:
@@ -102,9 +103,9 @@ class Runner:
             except Exception as error:  # noqa: BLE001 - one odd event must not stop all others
                 failed[fact.position] = error
         parked = [
-            _park(fact.event, failed[fact.position]) for fact in facts if fact.position in failed
+            _park(event, failed[event.position]) for event in batch if event.position in failed
         ]
-        return Folded(batch[-1].position, facts[-1].recorded_at, rows.changes(), parked)
+        return Folded(batch[-1].position, Fact(batch[-1]).recorded_at, rows.changes(), parked)
 
     async def _watch(self, claim: Claim) -> None:
         while True:
@@ -132,6 +133,16 @@ class Runner:
             raise Stalled(f"{self._projection.ledger}: {self._behind} events wait")
 
 
+def _read(batch: list[RecordedEvent], failed: dict[int, Exception]) -> list[Fact]:
+    facts = []
+    for event in batch:
+        try:
+            facts.append(Fact(upcasting.read(event)))
+        except upcasting.CannotRead as error:
+            failed[event.position] = error
+    return facts
+
+
 def _wanted(
     facts: list[Fact], rows: Rows, failed: dict[int, Exception]
 ) -> set[tuple[str, tuple[str, ...]]]:
@@ -145,7 +156,8 @@ def _wanted(
 
 
 def _park(event: RecordedEvent, error: Exception) -> Parked:
-    known = isinstance(error, Unstorable)  # says all in its message; others need their traceback
+    # These say all in their message; others need their traceback.
+    known = isinstance(error, Unstorable | upcasting.CannotRead)
     _log.error(
         "projector.parked",
         position=event.position,

@@ -26,7 +26,7 @@ _STORY: list[tuple[float, str, str, str, str, str, str, str]] = [
     (1.2, "deployment.started.v1", "deploy", "neutral", "Deployment to staging started", "", "webhook:github", "A1"),
     (1.3, "decision.recorded.v1", "readiness", "good", "deploy:staging is open",
      "Allowed: all 3 rules are satisfied.", "service:gatekeeper", "A2"),
-    (1.4, "artifact.scanned.v1", "build", "good", "Scan found nothing above low",
+    (1.4, "artifact.scanned.v2", "build", "good", "Scan found nothing above low",
      "0 critical, 0 high, 2 medium, 7 low.", "webhook:github", "A1"),
     (1.6, "testsuiterun.finished.v1", "build", "good", "412 of 412 tests passed", "unit and contract, 6 min",
      "webhook:github", "A1"),

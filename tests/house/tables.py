@@ -14,6 +14,7 @@ from typing import Any
 
 from contracts.catalogue import CATALOGUE
 from contracts.event import OURS
+from contracts.payloads.earlier import successor
 from contracts.payloads.model import Payload
 from services.kit import metrics
 
@@ -93,6 +94,8 @@ def _event_row(name: str, model: type[Payload]) -> str:
     required = [n for n, f in model.model_fields.items() if f.is_required()]
     optional = [n for n, f in model.model_fields.items() if not f.is_required()]
     meaning = " ".join((model.__doc__ or "").split("\n\n")[0].split())
+    if (newest := successor(name)) is not None:
+        meaning += f" Deprecated: send `{newest}`."
     cells = f"`{name}`", meaning, _codes(required), _codes(optional), _codes(subjects(model))
     return "| " + " | ".join(cells) + " |"
 

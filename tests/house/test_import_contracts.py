@@ -31,6 +31,7 @@ PLANTS = [
     ("outside", "services/gatekeeper/settings.py", "import migrations.run"),
     ("thin-contracts", "contracts/topics.py", "import fastapi"),
     ("thin-contracts", "contracts/payloads/plan.py", "import yaml"),
+    ("pure", "contracts/payloads/earlier.py", "import time"),
     ("pure", "services/ledger/model.py", "import asyncio"),
     ("pure", "services/projector/readmodels/rows.py", "import sqlalchemy"),
     ("pure", "services/gatekeeper/judge.py", "import services.kit.logs"),

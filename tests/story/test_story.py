@@ -68,8 +68,9 @@ def cut(tell: Teller, release: str, build: str = "1") -> str:
         artifact_digest=artifact, release_id=release,
     )  # fmt: skip
     tell.fact(
-        "artifact.scanned.v1", digest=artifact, scanner="trivy", db_version="2026-11-20",
-        counts={"critical": 0, "high": 0}, release_id=release,
+        "artifact.scanned.v2", digest=artifact, scanner="trivy", db_version="2026-11-20",
+        counts={"critical": 0, "high": 0, "medium": None, "low": None, "unknown": None},
+        release_id=release,
     )  # fmt: skip
     return manifest
 

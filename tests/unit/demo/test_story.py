@@ -99,7 +99,7 @@ def test_every_kind_of_fact_without_a_sender_is_in_it(tale: Story) -> None:
         "release.risk_assessed.v1", "release.plan_published.v1", "release.candidate_created.v1",
         "release.completed.v1", "release.cancelled.v1", "role.assigned.v1", "ticket.created.v1",
         "ticket.closed.v1", "testsuiterun.finished.v1", "artifact.packaged.v1",
-        "artifact.signed.v1", "artifact.scanned.v1", "attestation.recorded.v1",
+        "artifact.signed.v1", "artifact.scanned.v2", "attestation.recorded.v1",
         "approval.requested.v1", "approval.closed.v1", "exception.granted.v1",
         "freeze.declared.v1", "freeze.lifted.v1", "rollout.progressed.v1",
         "analysis.finished.v1", "verification.finished.v1", "featureflag.changed.v1",

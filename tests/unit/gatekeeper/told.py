@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from contracts import catalogue, ijson
+from contracts import catalogue, ijson, upcasting
 from contracts.event import OURS, Event, HistoryPage, RecordedEvent, format_time, parse_time
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.folding import fold
@@ -216,8 +216,8 @@ class Told:
         return HistoryPage(subject=subject, version=len(events), events=events, head=head)
 
     def pages(self) -> list[HistoryPage]:
-        """Return all histories."""
-        return [self.page(subject) for subject in self.versions]
+        """Return all histories, as the newest majors tell them."""
+        return [upcasting.history(self.page(subject)) for subject in self.versions]
 
     def facts(self, gate: str = GATE) -> Facts:
         """Return what the gatekeeper would know after reading everything."""

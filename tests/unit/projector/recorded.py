@@ -7,7 +7,7 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from contracts import catalogue
+from contracts import catalogue, upcasting
 from contracts.event import OURS, RecordedEvent, format_time
 from services.projector import readmodels
 from services.projector.readmodels.fact import Fact
@@ -157,7 +157,7 @@ def fold(events: list[RecordedEvent], sizes: list[int] | None = None) -> dict[st
 
 
 def _batch(events: list[RecordedEvent], held: dict[Key, Row]) -> dict[str, list[Row]]:
-    rows, facts = Rows(), [Fact(event) for event in events]
+    rows, facts = Rows(), [Fact(upcasting.read(event)) for event in events]
     while wanted := {key for fact in facts for key in readmodels.keys(fact, rows)}:
         found = [(key[0], deepcopy(held[key])) for key in wanted if key in held]
         rows.load(wanted, found)
