@@ -13,7 +13,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.kit import clock
+from services.kit import clock, database
+from services.ledger.store import Reader
 from services.ledger.tables import LedgerRow
 from tests.faults.doors import Engine
 from tests.faults.schedule import Stage
@@ -59,7 +60,9 @@ async def measured(stage: Stage, row: LedgerRow, tag: str) -> tuple[float, int]:
     return statistics.median(seconds), pages
 
 
-async def test_an_old_snapshot_held_elsewhere_slows_no_append(stage: Stage) -> None:
+async def test_an_old_snapshot_held_elsewhere_slows_no_append(database_url: str) -> None:
+    engine = database.engine(database_url, "faults", size=2)
+    stage = Stage(database_url, Reader(engine))
     row = await stage.ledger()
     await measured(stage, row, "warm")
     holder = await asyncpg.connect(stage.url)
@@ -70,6 +73,7 @@ async def test_an_old_snapshot_held_elsewhere_slows_no_append(stage: Stage) -> N
     free += [await measured(stage, row, f"after-{n}") for n in range(ROUNDS)]
     dead = await holder.fetchval(DEAD)
     await holder.close()
+    await engine.dispose()
     pages = [statistics.median(pages for _, pages in some) for some in (free, held)]
     assert pages[1] <= 1.2 * pages[0]
     assert min(seconds for seconds, _ in free) >= 0.8 * min(seconds for seconds, _ in held)
