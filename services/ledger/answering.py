@@ -42,7 +42,7 @@ class Answering:
                 one.answer.set_result(outcomes)
         for kind, count in tally.items():
             self._counts[kind].inc(count)
-        self._head.set(plan.expected.position + len(plan.placed))
+        self._head.set(plan.expected.position + len(plan.items))
 
     def refuse(self, one: Waiting, problem: Problem) -> None:
         """Answer that the database will never take these rows."""

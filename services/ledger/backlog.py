@@ -59,8 +59,9 @@ class Backlog:
         self._queues: dict[str, deque[Waiting]] = {}
         self._held: dict[str, int] = {}
         self._size = 0
-        self._gauge = metrics.child("rlg_ledger_queue_items", ledger=ledger)
-        self.events = 0
+        # Asked for when somebody scrapes, instead of told with every item.
+        metrics.child("rlg_ledger_queue_items", ledger=ledger).set_function(lambda: self.events)
+        self.events: int = 0
         """Events that wait."""
         self.wanted = 1
         """So many events are worth a look; see `stir`."""
@@ -128,7 +129,6 @@ class Backlog:
         self._queues.clear()
         self._held.clear()
         self.events = self._size = 0
-        self._told()
 
     def _grow(self, caller: str, events: int, size: int) -> None:
         self.events += events
@@ -136,10 +136,6 @@ class Backlog:
         self._held[caller] = self._held.get(caller, 0) + events
         if not self._held[caller]:
             del self._held[caller]
-        self._told()
-
-    def _told(self) -> None:
-        self._gauge.set(self.events)
         if self.events >= self.wanted:
             self.stir.set()
 

@@ -129,18 +129,6 @@ class Snapshot:
     """Subjects of the events above the head that we knew; None: too many to say."""
 
 
-class Placed(NamedTuple):
-    """An item with its position, and the id and version of each of its subjects."""
-
-    item: Item
-    position: int
-    subject_ids: tuple[int, ...]
-    versions: tuple[int, ...]
-    previous: tuple[int, ...]
-    """For each subject the entry of the plan that names it before this one, from 1; 0: none does.
-    A plan's entries are the subjects of all its events, one after another."""
-
-
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What becomes of one item: the stored event that it now is (or was), or the problem."""
@@ -152,19 +140,28 @@ class Verdict:
 
 @dataclass(slots=True)
 class Effects:
-    """What one batch adds to an overlay, and how that is taken back."""
+    """What one batch adds to an overlay, and how that is taken back.
+
+    An *entry* is one subject of one event; the entries of all events stand one after another, as
+    append_v1 takes them.
+    """
 
     expected: Head
     """The head that all of it rests on."""
-    placed: list[Placed] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    """The events to store, in order of position: the first one has that of the head + 1."""
+    counts: list[int] = field(default_factory=list)
+    """How many entries each event has."""
+    subject_ids: list[int] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+    previous: list[int] = field(default_factory=list)
+    """For each entry the one that names the same subject before it, from 1; 0: none does."""
     new_subjects: list[str] = field(default_factory=list)
-    """In the order of their first events."""
+    """In the order of their first entries, which have version 1."""
     before: dict[str, Known] = field(default_factory=dict)
     """Each subject that was moved, as it was before."""
-    entries: dict[str, int] = field(default_factory=dict)
+    latest: dict[str, int] = field(default_factory=dict)
     """Each subject that was moved, with the last entry that names it."""
-    count: int = 0
-    """Entries so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +178,6 @@ class Plan:
         return self.effects.expected
 
     @property
-    def placed(self) -> Sequence[Placed]:
+    def items(self) -> Sequence[Item]:
         """Return the events to store, in order of position."""
-        return self.effects.placed
+        return self.effects.items

@@ -34,7 +34,7 @@ class Planner:
             plan = decide(self.overlay, requests)
             # append_v1 probes the ids of what is placed, and proves that what we know still holds.
             # Where an item was refused, or nothing is placed, only the database can tell.
-            if plan.placed and len(plan.placed) == len(ids):
+            if plan.items and len(plan.items) == len(ids):
                 return plan, True
             self.overlay.undo(plan.effects)
         asked = await self._ask(lane, requests, subjects, ids)
@@ -57,6 +57,6 @@ class Planner:
 
     async def store(self, lane: int, plan: Plan, *, probe: bool = False) -> Answer:
         """Append a plan; where there is nothing to store, make sure of what was read."""
-        if plan.placed:
+        if plan.items:
             return await self._writer.append(lane, plan, probe=probe)
         return await self._writer.confirm(lane)

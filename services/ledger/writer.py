@@ -139,11 +139,10 @@ def _translated() -> Iterator[None]:
 
 def _arguments(plan: Plan) -> list[Any]:
     """Return what append_v1 takes after the ledger, its epoch and the two switches."""
-    placed = plan.placed
-    items = [one.item for one in placed]
+    effects, items = plan.effects, plan.items
     return [
-        plan.expected.position,
-        plan.expected.commitment,
+        effects.expected.position,
+        effects.expected.commitment,
         [item.uuid for item in items],
         [item.source for item in items],
         [item.type for item in items],
@@ -154,9 +153,9 @@ def _arguments(plan: Plan) -> list[Any]:
         [item.commitment for item in items],
         [item.salt for item in items],
         [item.body for item in items],
-        [len(one.versions) for one in placed],
-        [id_ for one in placed for id_ in one.subject_ids],
-        [version for one in placed for version in one.versions],
-        [entry for one in placed for entry in one.previous],
-        plan.effects.new_subjects,
+        effects.counts,
+        effects.subject_ids,
+        effects.versions,
+        effects.previous,
+        effects.new_subjects,
     ]

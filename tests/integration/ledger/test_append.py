@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,7 +16,6 @@ from services.kit import metrics
 from services.ledger import backlog, body, settling
 from services.ledger.appender import Appender
 from services.ledger.model import (
-    Effects,
     EventKey,
     Head,
     Outcome,
@@ -129,7 +129,7 @@ async def test_a_batch_ends_at_its_limits(ledger: Ledger, monkeypatch: pytest.Mo
     append = Writer.append
 
     async def watch(self: Writer, lane: int, plan: Plan, *, probe: bool = False) -> Answer:
-        batches.append(len(plan.placed))
+        batches.append(len(plan.items))
         return await append(self, lane, plan, probe=probe)
 
     monkeypatch.setattr(Writer, "append", watch)
@@ -251,28 +251,34 @@ async def test_append_v1_stands_behind_a_wrong_caller(ledger: Ledger) -> None:
     writer = ledger.writer()
     assert await _outcome(writer, await _plan(writer, "a:1")) == "appended"
     plan = await _plan(writer, "a:1")
-    (placed,) = plan.placed
-    (id_,) = placed.subject_ids
+    (id_,) = plan.effects.subject_ids
 
-    def wrong(versions: tuple[int, ...], previous: tuple[int, ...]) -> Plan:
-        ids = (id_,) * len(versions)
-        changed = placed._replace(subject_ids=ids, versions=versions, previous=previous)
-        return Plan(Effects(plan.expected, [changed]), plan.verdicts)
+    def wrong(versions: list[Any], previous: list[Any]) -> Plan:
+        ids = [id_] * len(versions)
+        changed = replace(
+            plan.effects,
+            counts=[len(versions)],
+            subject_ids=ids,
+            versions=versions,
+            previous=previous,
+        )
+        return Plan(changed, plan.verdicts)
 
-    for versions, previous in [
-        ((3,), (0,)),  # a gap
-        ((1,), (0,)),  # taken
-        ((0,), (0,)),  # below the first
-        ((2, 4), (0, 1)),  # the same subject twice with a hole between
-        ((3, 2), (2, 0)),  # no gap, but against the order of the positions
-        ((2, 2), (0, 0)),  # both claim to be the next
-        ((2, 3), (0, 0)),  # the second claims to follow what is stored, and is not
-        ((2, 3), (0, 2)),  # follows itself
-        ((2,), (None,)),
-        ((2,) + (1,) * 64, (0,) * 65),  # too many
-    ]:
+    wrongs: list[tuple[list[Any], list[Any]]] = [
+        ([3], [0]),  # a gap
+        ([1], [0]),  # taken
+        ([0], [0]),  # below the first
+        ([2, 4], [0, 1]),  # the same subject twice with a hole between
+        ([3, 2], [2, 0]),  # no gap, but against the order of the positions
+        ([2, 2], [0, 0]),  # both claim to be the next
+        ([2, 3], [0, 0]),  # the second claims to follow what is stored, and is not
+        ([2, 3], [0, 2]),  # follows itself
+        ([2], [None]),
+        ([2] + [1] * 64, [0] * 65),  # too many
+    ]
+    for versions, previous in wrongs:
         with pytest.raises(Rejected):
-            await writer.append(0, wrong(versions, previous))  # type: ignore[arg-type]
+            await writer.append(0, wrong(versions, previous))
     await ledger.appender().append_each([submission("b:1")])
     assert await _outcome(writer, plan) == "moved"
     await writer.close()
@@ -282,16 +288,18 @@ async def test_append_v1_stands_behind_a_wrong_caller(ledger: Ledger) -> None:
 async def test_append_v1_refuses_arrays_that_do_not_fit(ledger: Ledger) -> None:
     writer = ledger.writer()
     plan = await _plan(writer, "a:1")
-    (placed,) = plan.placed
-    for changed, new in [
-        (placed._replace(versions=()), ["a:1"]),
-        (placed._replace(previous=()), ["a:1"]),
-        (placed._replace(subject_ids=()), ["a:1"]),
-        (placed, []),
-        (placed, ["a:1", "b:1"]),
-    ]:
+    changes: list[dict[str, Any]] = [
+        {"versions": []},
+        {"previous": []},
+        {"subject_ids": []},
+        {"counts": []},
+        {"counts": [1, 1]},
+        {"new_subjects": []},
+        {"new_subjects": ["a:1", "b:1"]},
+    ]
+    for change in changes:
         with pytest.raises(Rejected):
-            await writer.append(0, Plan(Effects(plan.expected, [changed], new), plan.verdicts))
+            await writer.append(0, Plan(replace(plan.effects, **change), plan.verdicts))
     await writer.close()
     assert await ledger.check() == 0
 
@@ -329,10 +337,8 @@ async def test_a_known_id_is_found_by_the_probe(ledger: Ledger) -> None:
     writer = ledger.writer()
     plan = await _plan(writer, "a:1")
     assert await _outcome(writer, plan) == "appended"
-    (placed,) = plan.placed
-    head = Head(1, placed.item.commitment)
-    again = placed._replace(position=2, versions=(2,))
-    effects = Effects(head, [again])
+    head = Head(1, plan.items[0].commitment)
+    effects = replace(plan.effects, expected=head, versions=[2], new_subjects=[])
     assert (await writer.append(0, Plan(effects, []), probe=True)).outcome == "known"
     with pytest.raises(Rejected):
         await writer.append(0, Plan(effects, []))

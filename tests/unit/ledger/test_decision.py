@@ -82,19 +82,21 @@ class Log:
     def store(self, plan: Plan) -> None:
         assert plan.expected == self.head
         assert not set(plan.effects.new_subjects) & set(self.subjects)
-        entry, last = 0, dict[str, int]()
-        for placed in plan.placed:
-            assert placed.position == len(self.events) + 1
-            self.events.append(placed.item)
-            for index, key in enumerate(placed.item.subjects):
-                new = Known(placed.position * 64 + index, 0)
+        effects, last = plan.effects, dict[str, int]()
+        entries = enumerate(
+            zip(effects.subject_ids, effects.versions, effects.previous, strict=True), start=1
+        )
+        for item, count_ in zip(plan.items, plan.effects.counts, strict=True):
+            assert count_ == len(item.subjects)
+            self.events.append(item)
+            for index, key in enumerate(item.subjects):
+                number, entry = next(entries)
+                new = Known(len(self.events) * 64 + index, 0)
                 known = self.subjects.get(key, new)
                 assert (known is new) == (key in plan.effects.new_subjects and key not in last)
                 self.subjects[key] = Known(known.id, known.version + 1)
-                assert (placed.subject_ids[index], placed.versions[index]) == self.subjects[key]
-                assert placed.previous[index] == last.get(key, 0)
-                entry += 1
-                last[key] = entry
+                assert entry == (*self.subjects[key], last.get(key, 0))
+                last[key] = number
         assert len({known.id for known in self.subjects.values()}) == len(self.subjects)
 
 
@@ -111,10 +113,11 @@ def said(verdicts: Sequence[Verdict]) -> list[tuple[str, int | None]]:
 def test_positions_and_versions_grow_by_one() -> None:
     log = Log()
     plan = log.plan(Request((item(1, subjects=["a:1", "b:1"]),)), Request((item(2),)))
-    assert [(p.position, p.versions) for p in plan.placed] == [(1, (1, 1)), (2, (2,))]
-    assert [p.subject_ids for p in plan.placed] == [(64, 65), (64,)]
-    assert [p.previous for p in plan.placed] == [(0, 0), (1,)]
-    assert plan.effects.new_subjects == ["a:1", "b:1"]
+    effects = plan.effects
+    assert [said(verdicts) for verdicts in plan.verdicts] == [[("appended", 1)], [("appended", 2)]]
+    assert (effects.counts, effects.subject_ids) == ([2, 1], [64, 65, 64])
+    assert (effects.versions, effects.previous) == ([1, 1, 2], [0, 0, 1])
+    assert effects.new_subjects == ["a:1", "b:1"]
 
 
 def test_same_content_under_the_stored_salt_is_a_duplicate() -> None:
@@ -122,7 +125,7 @@ def test_same_content_under_the_stored_salt_is_a_duplicate() -> None:
     one(log, item(1))
     plan = log.plan(Request((item(1),)))
     assert said(plan.verdicts[0]) == [("duplicate", 1)]
-    assert (plan.placed, plan.effects.new_subjects) == ([], [])
+    assert (plan.items, plan.effects.new_subjects) == ([], [])
 
 
 def test_the_same_item_again_was_appended_by_a_try_whose_answer_got_lost() -> None:

@@ -32,7 +32,7 @@ def test_a_batch_is_decided_over_the_effects_of_the_one_in_flight() -> None:
     ahead = decide(overlay, [second, Request((item(1),))])
     assert [v[0].kind for v in ahead.verdicts] == ["appended", "duplicate"]
     assert ahead.expected.position == 1
-    assert ahead.placed[0].versions == (2,)
+    assert ahead.effects.versions == [2]
 
 
 @given(st.lists(st.lists(requests, max_size=4), min_size=1, max_size=4))
@@ -134,7 +134,7 @@ def test_what_is_known_is_bounded_and_what_is_in_flight_stays(
     ask = [Request((item(n, subjects=[f"s:{n}"]),)) for n in range(20)]
     assert sorted(overlay.unknown_subjects(ask)) == ["s:0", "s:2", "s:4"]
     assert [overlay.version(f"s:{n}") for n in flying] == [1] * 5
-    assert all(overlay.stored(one.item.key) for one in plan.placed)
+    assert all(overlay.stored(one.key) for one in plan.items)
     overlay.undo(plan.effects)
     overlay.trim()
     assert len(overlay.unknown_subjects(ask)) == 8
