@@ -10,6 +10,8 @@ from sqlalchemy import pool, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from migrations.roles import hand_over
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
@@ -46,6 +48,7 @@ def _migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+        hand_over(connection, SCHEMA)
     connection.commit()
 
 

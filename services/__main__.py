@@ -23,6 +23,9 @@ cli = typer.Typer(
     add_completion=False,
 )
 
+_ABSENT_IN_SOME_IMAGES = ("EmbeddedUnavailable", "MigrationRefused")
+"""Faults of packages that are imported where they are needed, told in one sentence too."""
+
 
 def main() -> None:
     """Run the command line; a fault that a person can mend is one sentence and exit code 1."""
@@ -31,7 +34,7 @@ def main() -> None:
     except run.Stopped:
         run.say("stopped")
     except Exception as error:
-        if isinstance(error, SettingsError) or type(error).__name__ == "EmbeddedUnavailable":
+        if isinstance(error, SettingsError) or type(error).__name__ in _ABSENT_IN_SOME_IMAGES:
             print(f"release-ledger: {error}", file=sys.stderr)  # noqa: T201 - for a person
             sys.exit(1)
         raise

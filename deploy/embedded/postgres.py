@@ -29,14 +29,14 @@ SETTINGS: Mapping[str, str] = {
     "synchronous_commit": "on",
     "wal_level": "replica",
     "shared_buffers": "256MB",
-    "min_wal_size": "256MB",
-    "max_wal_size": "512MB",
+    "min_wal_size": "512MB",  # as max_wal_size: segments are used again, not made (and filled) anew
+    "max_wal_size": "512MB",  # modest, so that recovery after a kill is short
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
 _SOCKET_PATH_LIMIT = 103  # macOS; Linux allows 107
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0  # recovery replays up to max_wal_size first
 _STOP_PLAN = (("SIGINT", 10.0), ("SIGQUIT", 3.0))  # fast shutdown, then immediate
 _BUSY_WORDS = ("is still in use", "already exists")
 

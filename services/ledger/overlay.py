@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import islice
+from typing import Literal, TypeAlias
 
 from contracts.subject import MAX_PER_EVENT
 from services.ledger.model import (
@@ -29,6 +30,7 @@ from services.ledger.model import (
     Stored,
 )
 
+Learnt: TypeAlias = Literal["taken", "landing", "forgot"]
 MAX_SUBJECTS = 100_000
 """Subjects to remember; some 30 MB. Beyond it the half that was learnt first is forgotten."""
 MAX_RECENT = 8_192
@@ -60,29 +62,34 @@ class Overlay:
         """Return the event with this id, as far as we know."""
         return self._recent.get(key)
 
-    def learn(self, snapshot: Snapshot) -> bool:
+    def learn(self, snapshot: Snapshot) -> Learnt:
         """Take in what the database said.
 
-        False: somebody else has appended while batches of ours are in flight. They will fail, or
-        have succeeded before; land them first and ask again.
+        `landing`: somebody else has appended while batches of ours are in flight. They will fail,
+        or have succeeded before; land them first and ask again. `forgot`: others have done too much
+        to follow, so nothing is known any more but the head; ask again.
         """
         if snapshot.head not in (self.head, *(effects.expected for effects in self._flying)):
             if self._flying:
-                return False
-            self._follow(snapshot)
+                return "landing"
+            if not self._follow(snapshot):
+                return "forgot"
         for key, known in snapshot.subjects.items():
             self._subjects.setdefault(key, known)
         self._recent |= snapshot.stored
-        return True
+        return "taken"
 
-    def _follow(self, snapshot: Snapshot) -> None:
+    def _follow(self, snapshot: Snapshot) -> bool:
         """Move to the head of others. Versions in a tail are absolute: each is right at once."""
-        if not snapshot.continues or snapshot.tail is None:
-            self.forget()
-        else:
+        if snapshot.continues and snapshot.tail is not None:
             tail = snapshot.tail.items()
             self._subjects |= {key: known for key, known in tail if key in self._subjects}
+        elif self._subjects or self._recent:
+            self.forget()
+            self.head = snapshot.head
+            return False
         self.head = snapshot.head
+        return True
 
     def forget(self) -> None:
         """Know nothing. Nothing may be in flight."""

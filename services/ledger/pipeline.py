@@ -162,7 +162,8 @@ class Pipeline:
             self._settler.lost_the_race()
         try:
             for flight in flights:
-                await self._settler.settle(flight.batch, begun=failed)
+                if not await self._settler.settle(flight.batch, begun=failed) and failed:
+                    break  # what comes behind may be on its way too, and rests on this one
         finally:
             for flight in flights:
                 fail(flight.batch, Unavailable(UNKNOWN))

@@ -53,7 +53,10 @@ class Planner:
         ids: Sequence[EventKey],
     ) -> Plan | None:
         snapshot = await self._writer.load(lane, self.overlay.head, subjects, ids)
-        return decide(self.overlay, requests) if self.overlay.learn(snapshot) else None
+        learnt = self.overlay.learn(snapshot)
+        if learnt == "forgot":  # what was not asked for because it was known is to be asked now
+            return await self.ask(lane, requests)
+        return decide(self.overlay, requests) if learnt == "taken" else None
 
     async def store(self, lane: int, plan: Plan, *, probe: bool = False) -> Answer:
         """Append a plan; where there is nothing to store, make sure of what was read."""

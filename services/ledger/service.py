@@ -20,6 +20,7 @@ from services.ledger.hooks.deliveries import Hooks
 from services.ledger.hooks.store import HookStore
 from services.ledger.ingest import Ingest
 from services.ledger.lease import Lease
+from services.ledger.preflight import Preflight
 from services.ledger.relay import Relay
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Reader
@@ -28,7 +29,7 @@ from services.ledger.writer import Writer
 
 NAME = "ledger"
 REVISION = "0005"
-"""The oldest migration that this code works with."""
+"""The migration that this code is written for."""
 Tasks: TypeAlias = dict[str, Callable[[], Awaitable[None]]]
 
 
@@ -40,7 +41,7 @@ def build(shared: Shared, settings: LedgerSettings, keyring: Keyring) -> service
     hooks_api.add_routes(app, parts.hooks, keyring)
     checks: dict[str, service.Check] = {
         "database": database.reachable(parts.engine),
-        "schema": parts.check_schema,
+        "preflight": parts.preflight.check,
     }
     # The HTTP path needs no broker: without one only the readers behind Kafka fall behind.
     soft: dict[str, service.Check] = {"kafka": parts.check_kafka}
@@ -59,8 +60,10 @@ class _Parts:
         self._bootstrap = shared.kafka_bootstrap_servers
         self._appenders: dict[str, Appender] = {}
         self._kafka_checks: list[service.Check] = []
-        self.engine = database.engine(self._url, NAME, settings.pool_size)
-        self.reader = Reader(self.engine)
+        self.preflight = Preflight(self._url, REVISION)
+        self.engine = database.engine(self._url, NAME, settings.pool_size, role="rlg_reader")
+        self.courier = database.engine(self._url, "ledger courier", 2, role="rlg_courier")
+        self.reader = Reader(self.engine, self.courier)
         self.wake = Wake(self._url, self.reader)
         known = connections.read(settings.connections_file, dev=shared.dev)
         self.hooks = Hooks(HookStore(self._url), self.reader, self.appender_for, known)
@@ -76,8 +79,11 @@ class _Parts:
     async def run(self) -> AsyncIterator[None]:
         """Open what needs opening and work in the background until the block ends."""
         async with contextlib.AsyncExitStack() as stack:
+            await self.preflight.refuse()
+            stack.push_async_callback(self.courier.dispose)
             stack.push_async_callback(self.reader.close)
             await self.reader.open(self._settings.ledgers)
+            await self.preflight.rehearse(self.reader.ledgers)
             await self.hooks.store.open()
             stack.push_async_callback(self.hooks.store.close)
             tasks = self._appending() | self._kafka()
@@ -110,14 +116,7 @@ class _Parts:
     def _relay(self, name: str, bootstrap: str) -> Relay:
         row = self.reader.ledger(name)
         producer = KafkaProducer(bootstrap, f"ledger-relay-{name}")
-        return Relay(row, self.reader, self.wake, Lease(self.engine, row.id), producer)
-
-    async def check_schema(self) -> str | None:
-        """Return None when the database has the tables that this code needs."""
-        found = await self.reader.revision()
-        if found is None or found < REVISION:
-            return f"migration {REVISION} is needed, the database has {found or 'none'}"
-        return None
+        return Relay(row, self.reader, self.wake, Lease(self.courier, row.id), producer)
 
     async def check_kafka(self) -> str | None:
         """Return None when relays and ingest work, or when there is no broker to work with."""

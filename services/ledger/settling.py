@@ -50,20 +50,24 @@ class Settler:
         metrics.count("rlg_ledger_moved_total", ledger=self._ledger)
         self._lock_first = LOCK_FIRST_BATCHES
 
-    async def settle(self, batch: Sequence[Waiting], *, begun: bool = False) -> None:
-        """Store a batch and answer everybody in it, with `Unavailable` when the database is away.
+    async def settle(self, batch: Sequence[Waiting], *, begun: bool = False) -> bool:
+        """Store a batch and answer everybody in it. False: with `Unavailable`, outcome unknown.
 
-        `begun`: a try may have stored it already, so no deadline can call it off.
+        `begun`: a try of this batch may still be on its way to the lock. It stores nothing once the
+        head has moved; so exactly the same requests are decided again, whoever has gone, however
+        late: at the same head they place the same events, and only one of both can be stored.
         """
         now = clock.monotonic()
-        batch = [one for one in batch if not one.answer.done() and (begun or one.wanted(now))]
+        batch = batch if begun else [one for one in batch if one.wanted(now)]
         try:
             await self._isolate(batch)
         except Problem as problem:
             fail(batch, problem)
+            return False
         except BaseException:
             fail(batch, Unavailable(UNKNOWN))
             raise
+        return True
 
     async def _isolate(self, batch: Sequence[Waiting]) -> None:
         """Store a batch; when the database refuses it, halve it until the guilty one is alone."""

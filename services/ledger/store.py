@@ -45,13 +45,15 @@ PAGE_BYTES = 8 * 1024 * 1024
 class Reader:
     """Reads all ledgers of one database. Ledgers are named; an unknown name raises `NotFound`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, courier: AsyncEngine | None = None) -> None:
+        """Read through `engine`; create missing ledgers through `courier`, if that is another."""
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._courier = (courier or engine).execution_options(isolation_level="AUTOCOMMIT")
         self._ledgers: dict[str, LedgerRow] = {}
 
     async def open(self, names: Iterable[str]) -> None:
         """Create the ledgers that are missing and remember them; only these can be read."""
-        async with self._connected() as connection:
+        async with self._connected(self._courier) as connection:
             for name in names:
                 self._ledgers[name] = await _ensure(connection, name)
 
@@ -172,9 +174,9 @@ class Reader:
         await self._engine.dispose()
 
     @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+    async def _connected(self, engine: AsyncEngine | None = None) -> AsyncIterator[AsyncConnection]:
         try:
-            async with self._engine.connect() as connection:
+            async with (engine or self._engine).connect() as connection:
                 yield connection
         except (DBAPIError, PoolTimeoutError, OSError) as error:
             if isinstance(error, DBAPIError) and not _is_away(error):

@@ -29,7 +29,7 @@ class Wake:
 
     async def run(self) -> None:
         """Listen and poll for ever. Raises when the connection is lost, to be started again."""
-        connection = await database.connection(self._url, "ledger wake")
+        connection = await database.connection(self._url, "ledger wake", role="rlg_reader")
         try:
             await connection.add_listener(CHANNEL, self._heard)
             while not connection.is_closed():

@@ -118,7 +118,7 @@ class Writer:
         there = self._open[lane]
         if there is None or there.is_closed():
             name = f"ledger writer {self.ledger.name}"
-            there = await database.connection(self._url, name, _SETTINGS)
+            there = await database.connection(self._url, name, _SETTINGS, role="rlg_appender")
             self._open[lane] = there
         return there
 

@@ -44,7 +44,7 @@ def build(
     if shared.database_url is None:
         raise SettingsError("DATABASE_URL is not set; the projector needs a PostgreSQL")
     url = shared.database_url.get_secret_value()
-    engine = database.engine(url, NAME, settings.pool_size)
+    engine = database.engine(url, NAME, settings.pool_size, role="rlg_projector")
     store = Store(engine, settings.ledger)
     runner = Runner(
         Projection(engine, settings.ledger),

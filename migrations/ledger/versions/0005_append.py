@@ -7,7 +7,7 @@ from alembic import op
 from migrations.run import sql
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -17,3 +17,4 @@ def upgrade() -> None:
     op.execute("DROP FUNCTION IF EXISTS ledger.append_v1")
     for statement in sql("ledger", "append_v1.sql"):
         op.execute(statement)
+    op.execute("GRANT EXECUTE ON FUNCTION ledger.append_v1 TO rlg_appender")

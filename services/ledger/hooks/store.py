@@ -83,7 +83,7 @@ class HookStore:
 
     async def open(self) -> None:
         """Open the connections."""
-        self._pool = await database.pool(self._url, "hooks", self._size)
+        self._pool = await database.pool(self._url, "hooks", self._size, role="rlg_courier")
 
     async def close(self) -> None:
         """Close the connections; nobody uses them any more."""

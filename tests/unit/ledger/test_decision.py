@@ -76,7 +76,7 @@ class Log:
     def plan(self, *requests: Request) -> Plan:
         """Decide as a process that has just started would."""
         overlay = Overlay()
-        assert overlay.learn(self.snapshot(requests))
+        assert overlay.learn(self.snapshot(requests)) == "taken"
         return decide(overlay, requests)
 
     def store(self, plan: Plan) -> None:
@@ -149,9 +149,8 @@ def test_a_redacted_event_cannot_be_compared_and_keeps_its_id() -> None:
     overlay, head = Overlay(), Head(1, b"c" * 32)
     stored = {item(1).key: Stored(1, None, b"c" * 32, {"a:1": 1})}
     subjects = {"a:1": Known(64, 1)}
-    assert overlay.learn(
-        Snapshot(head, continues=True, subjects=subjects, stored=stored, tail=None)
-    )
+    there = Snapshot(head, continues=True, subjects=subjects, stored=stored, tail=None)
+    assert overlay.learn(there) == "taken"
     assert decide(overlay, [Request((item(1),))]).verdicts[0][0].kind == "id_conflict"
 
 

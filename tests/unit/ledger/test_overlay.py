@@ -21,7 +21,7 @@ def known(overlay: Overlay) -> object:
 
 def learnt(log: Log, *some: Request) -> Overlay:
     overlay = Overlay()
-    assert overlay.learn(log.snapshot(some))
+    assert overlay.learn(log.snapshot(some)) == "taken"
     return overlay
 
 
@@ -82,7 +82,7 @@ def test_the_head_of_others_is_followed_with_the_versions_of_the_tail() -> None:
     ask = Request((item(9),))
     overlay = learnt(log, ask)
     log.store(log.plan(Request((item(1, subjects=["a:1", "b:1"]),))))
-    assert overlay.learn(log.snapshot([], overlay.head))
+    assert overlay.learn(log.snapshot([], overlay.head)) == "taken"
     assert overlay.head == log.head
     assert overlay.version("a:1") == 1
     assert overlay.unknown_subjects([Request((item(3, subjects=["b:1"]),))]) == ["b:1"]
@@ -92,11 +92,12 @@ def test_nothing_of_others_is_taken_in_while_something_is_in_flight() -> None:
     log, ours = Log(), Request((item(1),))
     overlay = learnt(log, ours)
     flying = decide(overlay, [ours])
-    assert overlay.learn(log.snapshot([ours], EMPTY))  # not stored yet: the head that we expect
+    # Not stored yet: the head is the one that the batch in flight expects.
+    assert overlay.learn(log.snapshot([ours], EMPTY)) == "taken"
     log.store(log.plan(Request((item(2),))))
-    assert not overlay.learn(log.snapshot([ours], EMPTY))
+    assert overlay.learn(log.snapshot([ours], EMPTY)) == "landing"
     overlay.undo(flying.effects)
-    assert overlay.learn(log.snapshot([ours], EMPTY))
+    assert overlay.learn(log.snapshot([ours], EMPTY)) == "taken"
     assert overlay.head == log.head
 
 
@@ -105,17 +106,16 @@ def test_a_batch_of_ours_that_is_stored_already_is_no_foreign_head() -> None:
     overlay = learnt(log, ours)
     plan = decide(overlay, [ours])
     log.store(plan)
-    assert overlay.learn(log.snapshot([ours], overlay.head))
+    assert overlay.learn(log.snapshot([ours], overlay.head)) == "taken"
 
 
 def test_a_log_that_does_not_go_on_from_what_we_know_makes_us_forget() -> None:
     overlay = Overlay()
     ours = {"a:1": Known(64, 5)}
-    assert overlay.learn(
-        Snapshot(Head(9, b"x"), continues=True, subjects=ours, stored={}, tail=None)
-    )
+    first = Snapshot(Head(9, b"x"), continues=True, subjects=ours, stored={}, tail=None)
+    assert overlay.learn(first) == "taken"
     other = Snapshot(Head(7, b"y"), continues=False, subjects={}, stored={}, tail=None)
-    assert overlay.learn(other)
+    assert overlay.learn(other) == "forgot"
     assert overlay.head == Head(7, b"y")
     assert overlay.unknown_subjects([Request((item(1),))]) == ["a:1"]
 
@@ -127,7 +127,8 @@ def test_what_is_known_is_bounded_and_what_is_in_flight_stays(
     monkeypatch.setattr(laying, "MAX_RECENT", 4)
     overlay = Overlay()
     keys = {f"s:{n}": NOBODY for n in range(20)}
-    assert overlay.learn(Snapshot(EMPTY, continues=True, subjects=keys, stored={}, tail=None))
+    there = Snapshot(EMPTY, continues=True, subjects=keys, stored={}, tail=None)
+    assert overlay.learn(there) == "taken"
     flying = (1, 3, 17, 18, 19)
     plan = decide(overlay, [Request((item(n, subjects=[f"s:{n}"]),)) for n in flying])
     overlay.trim()
