@@ -106,7 +106,7 @@ class EngineProcess:
 
     async def open(self) -> EngineProcess:
         async with asyncio.timeout(30):
-            while not self._path.exists():
+            while not self._path.exists():  # noqa: ASYNC110 - another process makes it
                 await asyncio.sleep(0.01)
             reader, self._writer = await asyncio.open_unix_connection(str(self._path))
         self._listening = asyncio.create_task(self._listen(reader))
@@ -118,7 +118,7 @@ class EngineProcess:
         if self._writer is None or self._listening is None or self._listening.done():
             raise Unknown("the engine is dead")
         self._writer.write(frame((number, ask)))
-        answers = await future
+        answers: list[Answer] | None = await future
         if answers is None:
             raise Unknown("the engine does not know, or is dead")
         return answers
@@ -181,5 +181,5 @@ async def _serve(url: str, row: LedgerRow, path: str) -> None:
                 task.add_done_callback(tasks.discard)
 
     listener = await asyncio.start_unix_server(client, path + ".new")
-    Path(path + ".new").rename(path)  # who sees it can connect
+    os.rename(path + ".new", path)  # noqa: PTH104 - who sees it can connect
     await listener.serve_forever()

@@ -70,8 +70,8 @@ MUTATIONS = (
     ),
     Mutation(
         "versions that others moved are not followed", OVERLAY,
-        "            self._subjects |= {key: known for key, known in tail if key in self._subjects}\n",
-        "            del tail\n",
+        "self._subjects |= {key: known for key, known in tail if key in self._subjects}",
+        "del tail",
     ),
     Mutation(
         "batches in flight are taken back in the wrong order", PIPELINE,
@@ -91,7 +91,8 @@ MUTATIONS = (
     ),
     Mutation(
         "an id whose item was refused is not looked up", PLANNING,
-        "            if plan.items and len(plan.items) == len(ids):\n", "            if plan.items:\n",
+        "            if plan.items and len(plan.items) == len(ids):\n",
+        "            if plan.items:\n",
     ),
     Mutation(
         "a try on its way is decided anew without those who have left", SETTLING,
@@ -99,8 +100,10 @@ MUTATIONS = (
     ),
     Mutation(
         "a poison item takes its neighbours along", SETTLING,
-        "                self._answering.refuse(batch[0], Invalid(f\"the database refuses it: {error}\"))\n",
-        "                pass\n",
+        "            middle = len(batch) // 2\n            if middle == 0:\n",
+        "            middle = 0\n            for one in batch[1:]:\n"
+        "                self._answering.refuse(one, Invalid(str(error)))\n"
+        "            if middle == 0:\n",
     ),
     Mutation(
         "the lock is not taken", APPEND,

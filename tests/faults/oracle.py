@@ -110,7 +110,8 @@ def _receipts(record: Record, log: Log) -> None:
 def _receipt_is_of(receipt: str, row: Row, ledger: str) -> None:
     moment = row.recorded_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     versions = ",".join(
-        f'"{subject}":{version}' for subject, version in zip(row.subjects, row.versions, strict=True)
+        f'"{subject}":{version}'
+        for subject, version in zip(row.subjects, row.versions, strict=True)
     )
     for part in (
         f'"ledger":"{ledger}"', f'"position":{row.position}', f'"versions":{{{versions}}}',

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -52,7 +52,9 @@ def draw(chance: random.Random) -> Fault:
     hows += ["unanswered", "unanswered"] if side == "front" else []
     type_ = chance.choice(sorted(FRONT if side == "front" else BACK))
     most = 3 if type_ in {STARTUP, b"P", b"1", b"t"} else 14
-    return Fault(side, type_, chance.randint(1, most), chance.choice(hows), chance.uniform(0.01, 0.2))
+    return Fault(
+        side, type_, chance.randint(1, most), chance.choice(hows), chance.uniform(0.01, 0.2)
+    )
 
 
 class Cut(Exception):
@@ -228,7 +230,7 @@ async def _stall(link: Link, _to: asyncio.StreamWriter, _message: bytes, seconds
     raise Cut
 
 
-_DOES: dict[str, Callable[..., asyncio.Future[None] | object]] = {
+_DOES: dict[str, Callable[..., Awaitable[None]]] = {
     "before": _before, "middle": _middle, "after": _after,
     "unanswered": _unanswered, "delay": _delay, "stall": _stall,
 }  # fmt: skip

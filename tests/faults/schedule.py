@@ -1,6 +1,6 @@
 """One schedule: callers drawn from a seed, disturbances beside them, a reader, then the judge.
 
-The seed fixes what is asked and which faults are armed when; the machine decides how it interleaves.
+The seed fixes what is asked and which faults are armed; the machine decides how it interleaves.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import asyncio
 import itertools
 import json
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from services.kit import clock
 from services.ledger.store import Reader
@@ -24,7 +24,7 @@ from tests.faults.workload import Ask, Workload
 
 ANSWER_SECONDS = 60.0
 """Who has no answer by then never gets one."""
-Disturbance: TypeAlias = "Callable[[Run], Awaitable[None]]"
+Disturbance: TypeAlias = "Callable[[Run], Coroutine[Any, Any, None]]"
 _numbers = itertools.count(1)
 
 
@@ -119,7 +119,9 @@ class Run:
         while not self.over.is_set():
             began = clock.monotonic()
             try:
-                page = await self.stage.reader.page(self.row.name, after, self.chance.randint(1, 50))
+                page = await self.stage.reader.page(
+                    self.row.name, after, self.chance.randint(1, 50)
+                )
             except Exception:  # noqa: BLE001 - the database may be away
                 await asyncio.sleep(0.05)
                 continue
@@ -128,7 +130,6 @@ class Run:
             self.record.sightings.append(seen)
             after += len(events)
             await asyncio.sleep(self.chance.uniform(0, 0.02))
-
 
     async def settle(self) -> None:
         """Ask again, with the same ids, what nobody knows the outcome of; then judge everything."""

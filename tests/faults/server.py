@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own, to be killed: postmaster and every backend, as a power cut would."""
+"""A PostgreSQL of a test's own, to be killed with all its backends, as a power cut would."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Victim:
         for pid in [postmaster, *children(postmaster)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        while self.server.pid is not None:
+        while self.server.pid is not None:  # noqa: ASYNC110 - the kernel tells nobody
             await asyncio.sleep(0.01)
 
     async def up_again(self) -> None:

@@ -1,4 +1,4 @@
-"""A clock that is set back: recorded_at stands still until the clock has caught up, and never falls.
+"""A clock that is set back: recorded_at stands still until the clock has caught up.
 
 A test cannot set the machine's clock. What a clock that was ahead leaves behind is an event with a
 later recorded_at; the owner of the tables puts it there, as an append by another process, and that

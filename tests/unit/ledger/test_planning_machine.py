@@ -1,4 +1,4 @@
-"""Any course of planning, landing, failing and foreign appends equals a serial ledger (I1–I3, I5, I7).
+"""Any course of planning, landing, failing and foreign appends equals a serial ledger (I1–I5).
 
 The planner is the real one; the database is a list. The judge is the one of the fault tests, which
 shares no code with the ledger.
@@ -20,7 +20,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from contracts.problem import Conflict
 from services.ledger.model import (
-    EMPTY, NOBODY, EventKey, Head, Item, Known, Plan, Request, Snapshot, Stored, Verdict,
+    EMPTY,
+    NOBODY,
+    EventKey,
+    Head,
+    Item,
+    Known,
+    Plan,
+    Request,
+    Snapshot,
+    Stored,
+    Verdict,
 )  # fmt: skip
 from services.ledger.planning import Planner
 from services.ledger.writer import Writer
@@ -51,6 +61,7 @@ class Database:
     async def load(
         self, lane: int, known: Head, subjects: Sequence[str], ids: Sequence[EventKey]
     ) -> Snapshot:
+        del lane
         above = self.rows[known.position :]
         named = {key for row in above for key in row.subjects}
         rows = {(uuid.UUID(row.key[1]), row.key[0]): row for row in self.rows}
@@ -131,7 +142,7 @@ batches = st.lists(requests, min_size=1, max_size=4)
 
 
 class Appending(RuleBasedStateMachine):
-    """One process with two lanes, another one that appends too, and a network that loses answers."""
+    """A process with two lanes, another one that appends too, a network that loses answers."""
 
     def __init__(self) -> None:
         super().__init__()
