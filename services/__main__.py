@@ -86,13 +86,13 @@ def gatekeeper() -> None:
 
 @cli.command()
 def migrate() -> None:
-    """Bring the database at DATABASE_URL to the newest schema."""
-    from migrations.run import upgrade  # noqa: PLC0415 - Alembic is slow to import
-
-    shared = assembly.Settings.load().shared
-    if shared.database_url is None:
+    """Bring DATABASE_URL and the databases of LEDGER_DATABASES to the newest schema."""
+    told = assembly.Settings.load()
+    if told.shared.database_url is None:
         raise SettingsError("DATABASE_URL names the database to migrate: set it")
-    upgrade(shared.database_url.get_secret_value())
+    complaints = run.migrate(told)
+    if complaints:
+        raise SettingsError("; ".join(complaints))
     run.say("the database has the newest schema")
 
 

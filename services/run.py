@@ -20,7 +20,7 @@ import uvicorn
 from pydantic import SecretStr
 
 from services import assembly
-from services.kit import clock
+from services.kit import clock, database
 from services.kit.settings import SettingsError, environment
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, lambda: setattr(server, "should_exit", True))
-    serving = asyncio.create_task(server.serve(sockets=[port]))
+    serving = asyncio.create_task(_serving(server, port))
     beside = asyncio.create_task(_once_started(server, port, started))
     try:
         await serving
@@ -96,7 +96,13 @@ async def serve(
         beside.cancel()
         await asyncio.gather(beside, return_exceptions=True)
     if not server.started:
-        raise SettingsError("the services could not start; the lines above say why")
+        refusal: SettingsError | None = getattr(app.state, "refusal", None)
+        raise refusal or SettingsError("the services could not start; the lines above say why")
+
+
+async def _serving(server: uvicorn.Server, port: socket.socket) -> None:
+    with contextlib.suppress(SystemExit):  # how uvicorn ends when the start fails; we say why
+        await server.serve(sockets=[port])
 
 
 async def _once_started(
@@ -124,7 +130,8 @@ async def run_all(settings: assembly.Settings) -> None:
         async with AsyncExitStack() as stack:
             shared = await stack.enter_async_context(_with_servers(settings.shared))
             settings = replace(settings, shared=shared)
-            await asyncio.to_thread(_migrate, shared)
+            for complaint in await asyncio.to_thread(migrate, settings):
+                say(f"  {complaint}: going on without it")
             app = assembly.all_in_one(settings)
 
             async def started(url: str) -> None:
@@ -139,23 +146,36 @@ async def run_all(settings: assembly.Settings) -> None:
         port.close()
 
 
-def _migrate(shared: Shared) -> None:
+def migrate(settings: assembly.Settings) -> list[str]:
+    """Bring every database to the newest schema; blocks. Returns a sentence for each that is away.
+
+    Databases of LEDGER_DATABASES get the schema `ledger` alone. DATABASE_URL may not be away.
+    """
     from migrations.run import upgrade  # noqa: PLC0415 - Alembic is slow to import
 
-    upgrade(str(shared.database_url and shared.database_url.get_secret_value()))
+    main = str(settings.shared.database_url and settings.shared.database_url.get_secret_value())
+    upgrade(main)
+    elsewhere = {url: name for name, url in settings.ledger.elsewhere.items() if url != main}
+    complaints = []
+    for url, name in elsewhere.items():
+        try:
+            upgrade(url, "ledger")
+        except database.DatabaseError as error:
+            complaints.append(f"the database of {name} was not migrated ({type(error).__name__})")
+    return complaints
 
 
 @asynccontextmanager
 async def _with_servers(shared: Shared) -> AsyncIterator[Shared]:
     """Start what the settings do not name; yield settings that name everything."""
     async with AsyncExitStack() as stack:
-        database = asyncio.create_task(_database(shared, stack))
+        postgres = asyncio.create_task(_database(shared, stack))
         broker = asyncio.create_task(_broker(shared, stack))
         try:
-            url = await database
+            url = await postgres
             bootstrap = await broker
         finally:
-            await asyncio.gather(_end(database), _end(broker), return_exceptions=True)
+            await asyncio.gather(_end(postgres), _end(broker), return_exceptions=True)
         yield shared.model_copy(
             update={
                 "database_url": SecretStr(url),

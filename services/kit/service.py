@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from contracts.problem import Problem
 from services.kit import clock, logs, metrics, problems
 from services.kit.apidocs import add_docs
+from services.kit.settings import SettingsError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -150,8 +151,12 @@ def compose(services: Sequence[Service], root: FastAPI, mounts: dict[str, FastAP
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            for service in services:
-                await stack.enter_async_context(service.run())
+            try:
+                for service in services:
+                    await stack.enter_async_context(service.run())
+            except SettingsError as refusal:
+                root.state.refusal = refusal  # for whoever tells the person that starts us
+                raise
             yield
 
     root.router.lifespan_context = lifespan

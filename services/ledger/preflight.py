@@ -115,22 +115,34 @@ _RULES: tuple[tuple[Callable[[Facts], bool], str], ...] = (
 _TOO_NEW = "the schema is at migration {}, which this version does not know ({} is its newest)"
 
 
+class Away(SettingsError):
+    """The database does not answer."""
+
+
 class Preflight:
     """The checks on one database. `certified`: acknowledged means flushed by a standby too."""
 
     def __init__(
-        self, url: str, revision: str, *, certified: bool = False, oldest: int = OLDEST_SERVER
+        self,
+        url: str,
+        revision: str,
+        *,
+        name: str = "DATABASE_URL",
+        certified: bool = False,
+        oldest: int = OLDEST_SERVER,
     ) -> None:
+        """`name` is for people: which database it is, never the URL, which has a password."""
         self._url = url
+        self._name = name
         self._certified = certified
         self._known = {"known": revision, "certified": certified, "oldest": oldest}
 
     async def refuse(self) -> None:
-        """Raise `SettingsError` with a sentence for each thing that is wrong."""
+        """Raise `SettingsError` with a sentence for each thing that is wrong; `Away`: no answer."""
         try:
             facts = await self._facts()
         except (TimeoutError, *database.DatabaseError) as error:
-            raise SettingsError(f"the database at DATABASE_URL does not answer: {error}") from error
+            raise Away(f"the database at {self._name} does not answer: {error}") from error
         found = _complaints(facts)
         if facts["revision"] is not None and facts["revision"] > facts["known"]:
             found.append(_TOO_NEW.format(facts["revision"], facts["known"]))

@@ -7,12 +7,12 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
-from contracts.problem import NotFound
-from services.kit import database, service
+from contracts.problem import Unavailable
+from services.kit import database, logs, service
 from services.kit.identity import Keyring
 from services.kit.kafka import KafkaProducer, ensure_topics
 from services.kit.settings import SettingsError, Shared
-from services.ledger import api
+from services.ledger import api, health
 from services.ledger.appender import Appender
 from services.ledger.hooks import api as hooks_api
 from services.ledger.hooks import connections
@@ -20,17 +20,21 @@ from services.ledger.hooks.deliveries import Hooks
 from services.ledger.hooks.store import HookStore
 from services.ledger.ingest import Ingest
 from services.ledger.lease import Lease
-from services.ledger.preflight import Preflight
+from services.ledger.preflight import Away, Preflight
 from services.ledger.relay import Relay
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Reader
+from services.ledger.tables import LedgerRow
 from services.ledger.wake import Wake
 from services.ledger.writer import Writer
 
 NAME = "ledger"
 REVISION = "0005"
 """The migration that this code is written for."""
+ENGINE_SIZE = 2
+"""Connections of each database for what is seldom asked; reads and appends have their own."""
 Tasks: TypeAlias = dict[str, Callable[[], Awaitable[None]]]
+_log = logs.get(__name__)
 
 
 def build(shared: Shared, settings: LedgerSettings, keyring: Keyring) -> service.Service:
@@ -39,14 +43,11 @@ def build(shared: Shared, settings: LedgerSettings, keyring: Keyring) -> service
     app = service.new_app(NAME, "The append-only log: events in, histories and proofs out.")
     api.add_routes(app, api.Desk(parts.reader, parts.wake, parts.appender_for, keyring))
     hooks_api.add_routes(app, parts.hooks, keyring)
-    checks: dict[str, service.Check] = {
-        "database": database.reachable(parts.engine),
-        "preflight": parts.preflight.check,
-    }
+    hard, soft = health.checks(parts.reader.placement, parts.preflights)
     # The HTTP path needs no broker: without one only the readers behind Kafka fall behind.
-    soft: dict[str, service.Check] = {"kafka": parts.check_kafka}
-    service.add_health(app, checks, soft)
-    return service.Service(NAME, app, parts.run, checks, soft)
+    soft["kafka"] = parts.check_kafka
+    service.add_health(app, hard, soft)
+    return service.Service(NAME, app, parts.run, hard, soft)
 
 
 class _Parts:
@@ -55,70 +56,132 @@ class _Parts:
     def __init__(self, shared: Shared, settings: LedgerSettings) -> None:
         if shared.database_url is None:
             raise SettingsError("DATABASE_URL is not set; the ledger needs a PostgreSQL")
-        self._url = shared.database_url.get_secret_value()
+        url = shared.database_url.get_secret_value()
         self._settings = settings
         self._bootstrap = shared.kafka_bootstrap_servers
         self._appenders: dict[str, Appender] = {}
-        self._kafka_checks: list[service.Check] = []
-        self.preflight = Preflight(self._url, REVISION)
-        self.engine = database.engine(self._url, NAME, settings.pool_size, role="rlg_reader")
-        self.courier = database.engine(self._url, "ledger courier", 2, role="rlg_courier")
-        self.reader = Reader(self.engine, self.courier)
-        self.wake = Wake(self._url, self.reader)
+        self._relays: dict[str, Relay] = {}
+        self.reader = _reader(url, settings)
+        self.preflights = {
+            base: Preflight(base.url, REVISION, name=base.name)
+            for base in self.reader.placement.databases
+        }
+        self._inspected: set[str] = set()
+        self.wake = Wake(self.reader)
+        self._ingest = self._new_ingest()
         known = connections.read(settings.connections_file, dev=shared.dev)
-        self.hooks = Hooks(HookStore(self._url), self.reader, self.appender_for, known)
+        self.hooks = Hooks(HookStore(url), self.reader, self.appender_for, known)
 
     def appender_for(self, name: str) -> Appender:
-        """Return the appender of a ledger, or raise `NotFound`."""
-        try:
-            return self._appenders[name]
-        except KeyError:
-            raise NotFound(f"there is no ledger {name!r} here") from None
+        """Return the appender of a ledger. Raises `NotFound`, `Unavailable` before it is open."""
+        if name not in self._appenders:
+            self._appenders[name] = self._appender(self.reader.ledger(name))
+        return self._appenders[name]
+
+    def _appender(self, row: LedgerRow) -> Appender:
+        writer = Writer(self.reader.placement.home(row.name).url, row)
+        return Appender(writer, self._settings.queue_events)
+
+    def _new_ingest(self) -> Ingest | None:
+        if self._bootstrap is None:
+            return None
+        rejected = KafkaProducer(self._bootstrap, "ledger-ingest")
+        return Ingest(self._bootstrap, self.appender_for, rejected)
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Open what needs opening and work in the background until the block ends."""
         async with contextlib.AsyncExitStack() as stack:
-            await self.preflight.refuse()
-            stack.push_async_callback(self.courier.dispose)
             stack.push_async_callback(self.reader.close)
-            await self.reader.open(self._settings.ledgers)
-            await self.preflight.rehearse(self.reader.ledgers)
-            await self.hooks.store.open()
             stack.push_async_callback(self.hooks.store.close)
-            tasks = self._appending() | self._kafka()
-            work = service.background(NAME, wake=self.wake.run, hooks=self.hooks.run, **tasks)
+            await self._open()
+            await self.hooks.store.open()
+            tasks = self._appending() | self._waking() | self._kafka()
+            work = service.background(NAME, hooks=self.hooks.run, **tasks)
             await stack.enter_async_context(work)
             yield
 
+    async def _open(self) -> None:
+        """Open the ledgers whose database answers; the others open when theirs does."""
+        names, away = self._settings.ledgers, list[Exception]()
+        for name in names:
+            try:
+                await self._open_one(name)
+            except (Away, Unavailable) as problem:
+                _log.warning("ledger.not_open", ledger=name, reason=str(problem))
+                away.append(problem)
+        if len(away) == len(names):
+            raise away[0]
+
+    async def _open_one(self, name: str) -> None:
+        """Open a ledger; the first time, make sure that its database may be written to."""
+        preflight = self.preflights[self.reader.placement.home(name)]
+        if name not in self._inspected:
+            try:
+                await preflight.refuse()
+            except Away:
+                await self.reader.open([name])  # says the same, and takes note of the ledger
+                raise
+        await self.reader.open([name])
+        if name not in self._inspected:
+            await preflight.rehearse([self.reader.ledger(name)])
+            self._inspected.add(name)
+
     def _appending(self) -> Tasks:
-        for row in self.reader.ledgers:
-            writer = Writer(self._url, row)
-            self._appenders[row.name] = Appender(writer, self._settings.queue_events)
-        return {f"append_{name}": appender.run for name, appender in self._appenders.items()}
+        return {
+            f"append_{name}": functools.partial(self._append, name)
+            for name in self._settings.ledgers
+        }
+
+    async def _append(self, name: str) -> None:
+        await self._open_one(name)
+        await self.appender_for(name).run()
+
+    def _waking(self) -> Tasks:
+        return {
+            f"wake_{number}": functools.partial(self.wake.run, base)
+            for number, base in enumerate(self.reader.placement.databases)
+        }
 
     def _kafka(self) -> Tasks:
         """Return the relays and the ingest; nothing where there is no broker."""
-        if self._bootstrap is None:
+        if self._ingest is None:
             return {}
-        rejected = KafkaProducer(self._bootstrap, "ledger-ingest")
-        ingest = Ingest(self._bootstrap, self.appender_for, rejected)
-        relays = {row.name: self._relay(row.name, self._bootstrap) for row in self.reader.ledgers}
-        self._kafka_checks = [ingest.check, *(relay.check for relay in relays.values())]
-        work = {"ingest": ingest.run, **{f"relay_{name}": r.run for name, r in relays.items()}}
-        return {name: functools.partial(self._with_topics, run) for name, run in work.items()}
+        tasks: Tasks = {"ingest": functools.partial(self._with_topics, self._ingest.run)}
+        for name in self._settings.ledgers:
+            tasks[f"relay_{name}"] = functools.partial(self._relay, name)
+        return tasks
 
     async def _with_topics(self, run: Callable[[], Awaitable[None]]) -> None:
         """Work only on topics that are there and fit; `background` tries again if they are not."""
         await ensure_topics(str(self._bootstrap))
         await run()
 
-    def _relay(self, name: str, bootstrap: str) -> Relay:
-        row = self.reader.ledger(name)
-        producer = KafkaProducer(bootstrap, f"ledger-relay-{name}")
-        return Relay(row, self.reader, self.wake, Lease(self.courier, row.id), producer)
+    async def _relay(self, name: str) -> None:
+        await self.reader.open([name])
+        if name not in self._relays:
+            row, courier = self.reader.ledger(name), self.reader.placement.home(name).courier
+            producer = KafkaProducer(str(self._bootstrap), f"ledger-relay-{name}")
+            lease = Lease(courier, row.id)
+            self._relays[name] = Relay(row, self.reader, self.wake, lease, producer)
+        await self._with_topics(self._relays[name].run)
 
     async def check_kafka(self) -> str | None:
         """Return None when relays and ingest work, or when there is no broker to work with."""
-        complaints = [await check() for check in self._kafka_checks]
+        if self._ingest is None:
+            return None
+        complaints = [await self._ingest.check()]
+        for name in self._settings.ledgers:
+            relay = self._relays.get(name)
+            complaints.append(await relay.check() if relay else f"nobody relays {name} yet")
         return next((complaint for complaint in complaints if complaint), None)
+
+
+def _reader(url: str, settings: LedgerSettings) -> Reader:
+    """Return the reader of all ledgers: one engine for each database, however many are in it."""
+    engines = {
+        place: database.engine(place, NAME, ENGINE_SIZE, role="rlg_reader")
+        for place in dict.fromkeys([url, *settings.elsewhere.values()])
+    }
+    elsewhere = {name: engines[place] for name, place in settings.elsewhere.items() if place != url}
+    return Reader(engines[url], elsewhere, settings.pool_size)

@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.kit.settings import Settings
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_SCHEMES = ("postgresql://", "postgres://")
 
 
 def _ledger_names(text: str) -> str:
@@ -21,6 +22,24 @@ def _ledger_names(text: str) -> str:
     return text
 
 
+def _databases(text: str) -> dict[str, str]:
+    """Read `<ledger>=<URL>` pairs. A complaint names the ledger, never the URL: it has a password.
+
+    White space is between the pairs because it cannot be in a URL; a comma and `=` can.
+    """
+    found: dict[str, str] = {}
+    for number, pair in enumerate(text.split(), 1):
+        name, equals, url = pair.partition("=")
+        if not equals or not _NAME.fullmatch(name):
+            raise ValueError(f"pair {number} is not of the form <ledger>=postgresql://…")
+        if not url.startswith(_SCHEMES):
+            raise ValueError(f"what stands for {name} does not begin with postgresql://")
+        if name in found:
+            raise ValueError(f"{name} stands there twice")
+        found[name] = url
+    return found
+
+
 class LedgerSettings(Settings):
     """What the ledger can be told."""
 
@@ -28,13 +47,29 @@ class LedgerSettings(Settings):
 
     names: Annotated[str, AfterValidator(_ledger_names)] = "main"
     """The ledgers that this process serves, comma-separated. A missing one is created."""
+    databases: SecretStr | None = None
+    """Ledgers that do not live in DATABASE_URL: `<ledger>=<URL>`, white space between the pairs."""
     queue_events: int = Field(default=4096, ge=1)
     """Events that may wait for a batch, per ledger; beyond it an append answers 503."""
     pool_size: int = Field(default=5, ge=1, le=100)
-    """Database connections for reading."""
+    """Connections for reading, for each database."""
 
     connections_file: Path | None = None
     """Who may send webhooks: a JSON list, see services/ledger/hooks/connections.py."""
+
+    @field_validator("databases")
+    @classmethod
+    def _placed(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        served = {name.strip() for name in str(info.data.get("names", "")).split(",")}
+        placed = _databases(value.get_secret_value()) if value else {}
+        if info.data and (strangers := [name for name in placed if name not in served]):
+            raise ValueError(f"it names {', '.join(strangers)}, and LEDGER_NAMES does not")
+        return value
+
+    @property
+    def elsewhere(self) -> dict[str, str]:
+        """Return the URLs of the ledgers that do not live in DATABASE_URL."""
+        return _databases(self.databases.get_secret_value()) if self.databases else {}
 
     @property
     def ledgers(self) -> list[str]:

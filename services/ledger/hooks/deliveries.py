@@ -110,7 +110,7 @@ class Hooks:
     def _has_ledger(self, name: str) -> bool:
         try:
             self._appender_for(name)
-        except NotFound:
+        except (NotFound, Unavailable):  # not here, or not open yet: its deliveries wait
             return False
         return True
 

@@ -10,13 +10,11 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-import asyncpg
-
 from contracts.problem import NotFound, Unavailable
-from services.kit import database
 from services.kit.database import DatabaseError
 from services.ledger.hooks import adapter
 from services.ledger.hooks.delivery import Delivery, Incoming, Kept, Settled
+from services.ledger.pool import Pool
 
 WAIT_SECONDS = 2.0
 """How long a sender waits for a connection to the database before it is told to come again."""
@@ -79,16 +77,17 @@ class HookStore:
     def __init__(self, url: str, size: int = 4) -> None:
         self._url = url
         self._size = size
-        self._pool: asyncpg.Pool[Any] | None = None
+        self._pool: Pool | None = None
 
     async def open(self) -> None:
-        """Open the connections."""
-        self._pool = await database.pool(self._url, "hooks", self._size, role="rlg_courier")
+        """Lend connections from now on; a database that is away now may come back."""
+        self._pool = Pool(self._url, "hooks", self._size, role="rlg_courier")
 
     async def close(self) -> None:
         """Close the connections; nobody uses them any more."""
-        if self._pool is not None:
-            await self._pool.close()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
 
     async def keep(self, incoming: Incoming) -> Kept:
         """Store a delivery once. On return it is committed; `Unavailable` when it cannot be.
@@ -151,9 +150,9 @@ class HookStore:
         if self._pool is None:
             raise Unavailable("the ledger is starting")
         try:
-            async with self._pool.acquire(timeout=WAIT_SECONDS) as connection:
+            async with self._pool.connection(WAIT_SECONDS) as connection:
                 yield connection
-        except (TimeoutError, *DatabaseError) as error:
+        except DatabaseError as error:
             raise Unavailable("the database does not take it; try again") from error
 
 

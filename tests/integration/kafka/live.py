@@ -45,7 +45,7 @@ class LiveLedger:
         self.name = f"t-{uuid.uuid4().hex[:12]}"
         self.engine = engine(url, "test")
         self.reader = Reader(self.engine)
-        self.wake = Wake(url, self.reader)
+        self.wake = Wake(self.reader)
         self.pages_read = 0
 
     async def open(self) -> None:
@@ -96,7 +96,7 @@ async def live_ledger(url: str) -> AsyncIterator[LiveLedger]:
         async with running(ledger.appender.run(), ledger.wake.run()):
             yield ledger
     finally:
-        await ledger.engine.dispose()
+        await ledger.reader.close()
 
 
 @contextlib.asynccontextmanager

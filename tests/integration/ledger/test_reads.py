@@ -11,7 +11,6 @@ from contracts.problem import NotFound, Unavailable
 from services.kit import clock, database
 from services.ledger import store
 from services.ledger.store import Reader
-from services.ledger.tables import METADATA
 from services.ledger.wake import Wake, page_or_wait
 from tests.integration.ledger.conftest import Ledger, submission
 
@@ -130,7 +129,7 @@ async def test_a_database_that_is_away_is_unavailable() -> None:
 
 
 async def test_a_long_poll_is_woken_by_an_append(ledger: Ledger) -> None:
-    wake = Wake(ledger.url, ledger.reader)
+    wake = Wake(ledger.reader)
     task = asyncio.create_task(wake.run())
     await asyncio.sleep(0.1)
     poll = asyncio.create_task(page_or_wait(ledger.reader, wake, "main", 0, 10, wait=20))
@@ -163,14 +162,3 @@ async def test_a_reader_that_only_moves_forward_misses_nothing(ledger: Ledger) -
 
     await asyncio.gather(tail(), *(append(n) for n in range(40)))
     assert seen == list(range(1, 401))
-
-
-async def test_the_tables_are_those_of_the_migrations(ledger: Ledger) -> None:
-    for table in METADATA.tables.values():
-        rows = await ledger.sql.fetch(
-            "SELECT column_name, is_nullable FROM information_schema.columns"
-            " WHERE table_schema = 'ledger' AND table_name = $1 ORDER BY ordinal_position",
-            table.name,
-        )
-        found = {row["column_name"]: row["is_nullable"] == "YES" for row in rows}
-        assert found == {column.name: bool(column.nullable) for column in table.columns}

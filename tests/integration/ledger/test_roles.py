@@ -141,7 +141,11 @@ async def test_each_role_can_do_exactly_its_things(
             verb: await outcome(sql, statement.format(table)) for verb, statement in VERBS.items()
         }
         verbs["U"] = next((o for o in ("able", "guarded") if o in updates), "denied")
-        said = {"able": str.upper, "guarded": str.lower, "denied": lambda _: ""}
+        said: dict[str, Callable[[str], str]] = {
+            "able": str.upper,
+            "guarded": str.lower,
+            "denied": lambda _: "",
+        }
         found[table] = "".join(said[verbs[verb]](verb) for verb in "SIUDT")
         if table in NARROW and "able" in updates:
             updatable[table] = {name for name, able in outcomes.items() if able == "able"}
