@@ -26,6 +26,7 @@ SUITES = (
      "tests/faults/test_schedules.py"),
 )  # fmt: skip
 """The quick ones first: only who survives them meets the others."""
+OPTIONS = ("-x", "-q", "--timeout=60", "-p", "no:cacheprovider", "-p", "tests.faults.brief")
 SECONDS = 600
 
 
@@ -43,8 +44,7 @@ def killer(tree: Path) -> str | None:
     """Return the test that fails first, or None."""
     env = os.environ | {"FAULT_SCHEDULES": os.environ.get("FAULT_SCHEDULES", "60")}
     for suite in SUITES:
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--timeout=60", "-p",
-                   "no:cacheprovider", *suite]  # fmt: skip
+        command = [sys.executable, "-m", "pytest", *OPTIONS, *suite]
         try:
             done = subprocess.run(
                 command, cwd=tree, env=env, capture_output=True, text=True, timeout=SECONDS,
