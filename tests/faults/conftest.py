@@ -73,8 +73,9 @@ def fault_database(postgres: EmbeddedPostgres, template_database: str) -> str:
 @pytest.fixture
 async def stage(fault_database: str) -> AsyncIterator[Stage]:
     engine = database.engine(fault_database, "faults", size=2)
-    yield Stage(fault_database, Reader(engine))
-    await engine.dispose()
+    stage = Stage(fault_database, Reader(engine))
+    yield stage
+    await stage.reader.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

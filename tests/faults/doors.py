@@ -32,6 +32,10 @@ class Unknown(Exception):
     """Nobody can say what became of the call."""
 
 
+class NotSent(Unknown):
+    """The engine was dead before it was asked."""
+
+
 class Door(Protocol):
     """Takes calls for one ledger."""
 
@@ -113,10 +117,10 @@ class EngineProcess:
         return self
 
     async def ask(self, ask: Ask) -> list[Answer]:
+        if self._writer is None or self._listening is None or self._listening.done():
+            raise NotSent("the engine is dead")
         number = next(self._calls)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
-        if self._writer is None or self._listening is None or self._listening.done():
-            raise Unknown("the engine is dead")
         self._writer.write(frame((number, ask)))
         answers: list[Answer] | None = await future
         if answers is None:

@@ -60,7 +60,7 @@ class Answer:
     """Of the receipt, or of the event that has the id."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """Events that stand or fall together. A batch of independent events is as many calls."""
 

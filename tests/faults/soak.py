@@ -131,7 +131,7 @@ async def soak(wanted: Wanted, home: Path) -> dict[str, Any]:
         reader = Reader(engine)
         await reader.open(["soak"])
         run = Soak(wanted, home, victim, reader.ledger("soak"))
-        await engine.dispose()
+        await reader.close()
         began = clock.monotonic()
         await run.run()
         ran = clock.monotonic()

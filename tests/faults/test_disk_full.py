@@ -98,4 +98,4 @@ async def test_a_disk_that_is_full_for_a_while(small_disk: SmallDisk, seed: int)
         await play(run, callers=4, calls=40, disturbances=[no_room])
         note(run.record, run.fired)
         assert NO_SPACE in logs[0]
-        await engine.dispose()
+        await stage.reader.close()

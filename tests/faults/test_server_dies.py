@@ -45,7 +45,7 @@ async def staged(url: str) -> AsyncIterator[Stage]:
     engine = database.engine(url, "faults", size=2)
     stage = Stage(url, Reader(engine))
     yield stage
-    await engine.dispose()
+    await stage.reader.close()
 
 
 @pytest.mark.parametrize("seed", seeds(0.03))
