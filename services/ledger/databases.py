@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from contracts.problem import Unavailable
 from services.kit import database
 from services.ledger.pool import Pool
-from services.ledger.tables import CREATE, FIND, IDENTITY, OCCUPIED, REVISION, SCHEMA, LedgerRow
+from services.ledger.tables import CREATE, FIND, IDENTITY, OCCUPIED, LedgerRow
 
 HOT = {
     # One plan for ever, and one that goes by keys: made while the tables were empty, it must not
@@ -30,8 +30,6 @@ class Database:
         self.name = name
         self.engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.url = engine.url.render_as_string(hide_password=False)
-        self.courier = database.engine(self.url, "ledger courier", 2, role="rlg_courier")
-        """For opening ledgers and for the lease of their relay."""
         self._pool = Pool(self.url, "ledger reader", size, HOT, role="rlg_reader")
 
     def reading(self) -> contextlib.AbstractAsyncContextManager[database.Connection]:
@@ -54,16 +52,15 @@ class Database:
             found = await self.find(name)
             if found is not None:
                 return found
-            async with self._connected(self.courier) as connection:
+            async with self._connected() as connection:
                 await connection.execute(CREATE, {"name": name})
-                await connection.commit()
 
     async def occupied(self, names: Sequence[str]) -> list[str]:
         """Return those of the ledgers that have events here."""
-        async with self._connected() as connection:
-            if not names or await connection.scalar(SCHEMA) is None:
-                return []
-            return list(await connection.scalars(OCCUPIED, {"names": list(names)}))
+        if not names:
+            return []
+        async with self._pool.connection() as connection:
+            return [row["name"] for row in await connection.fetch(OCCUPIED, list(names))]
 
     async def identity(self) -> tuple[int, int]:
         """Return what tells this database from all others, by whatever URL it is reached."""
@@ -71,23 +68,14 @@ class Database:
             cluster, number = (await connection.execute(IDENTITY)).one()
         return cluster, number
 
-    async def revision(self) -> str | None:
-        """Return the schema's migration, or None where there is no schema yet."""
-        async with self._connected() as connection:
-            if await connection.scalar(SCHEMA) is None:
-                return None
-            found = await connection.scalar(REVISION)
-        return None if found is None else str(found)
-
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()
         await self.engine.dispose()
-        await self.courier.dispose()
 
     @contextlib.asynccontextmanager
-    async def _connected(self, engine: AsyncEngine | None = None) -> AsyncIterator[AsyncConnection]:
-        connection = (engine or self.engine).connect()
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        connection = self.engine.connect()
         try:
             await connection.start()
         except (*database.DatabaseError, TimeoutError) as error:

@@ -1,4 +1,4 @@
-"""What /readyz asks the databases: whether they answer, and whether we may rely on them."""
+"""What /readyz asks the databases: whether they answer, and whether they have our tables."""
 
 from __future__ import annotations
 
@@ -24,13 +24,12 @@ def checks(
     With several databases one that is away takes only its own ledgers along: the process stays
     ready for the others, and names it. It is not ready when it can serve none.
     """
-    bases = placement.databases
-    if len(bases) == 1:
-        reachable = database.reachable(bases[0].engine)
-        return {"database": reachable, "preflight": preflights[bases[0]].check}, {}
+    if len(preflights) == 1:
+        ((base, preflight),) = preflights.items()
+        return {"database": database.reachable(base.engine), "preflight": preflight.check}, {}
     each: dict[str, Check] = {
-        f"database of {base.name}": functools.partial(_complaint, base, placement, preflights[base])
-        for base in bases
+        f"database of {base.name}": functools.partial(_complaint, base, placement, preflight)
+        for base, preflight in preflights.items()
     }
     return {"databases": functools.partial(_none_works, list(each.values()))}, each
 

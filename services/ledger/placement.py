@@ -53,6 +53,10 @@ class Placement:
             raise Unavailable(f"the ledger {name} is not open: its database does not answer")
         raise NotFound(f"there is no ledger {name!r} here")
 
+    def is_open(self, name: str) -> bool:
+        """Say whether a ledger can be read."""
+        return name in self._open
+
     def inside(self, base: Database) -> Sequence[LedgerRow]:
         """Return the open ledgers of a database."""
         return [row for name, row in self._open.items() if self.home(name) is base]

@@ -38,7 +38,7 @@ class Pool:
         *,
         role: str,
     ) -> None:
-        """Describe the pool; `settings` go over ours, `role` is as in `kit.database`."""
+        """Describe the pool; `settings` are server settings over ours."""
         self._connect = functools.partial(database.connection, url, name, settings, role=role)
         self._size = size
         self._pool: asyncpg.Pool[Any] | None = None

@@ -14,6 +14,7 @@ from services.kit.kafka import KafkaProducer, ensure_topics
 from services.kit.settings import SettingsError, Shared
 from services.ledger import api, health
 from services.ledger.appender import Appender
+from services.ledger.databases import Database
 from services.ledger.hooks import api as hooks_api
 from services.ledger.hooks import connections
 from services.ledger.hooks.deliveries import Hooks
@@ -66,7 +67,6 @@ class _Parts:
             base: Preflight(base.url, REVISION, name=base.name)
             for base in self.reader.placement.databases
         }
-        self._inspected: set[str] = set()
         self.wake = Wake(self.reader)
         self._ingest = self._new_ingest()
         known = connections.read(settings.connections_file, dev=shared.dev)
@@ -103,29 +103,34 @@ class _Parts:
 
     async def _open(self) -> None:
         """Open the ledgers whose database answers; the others open when theirs does."""
-        names, away = self._settings.ledgers, list[Exception]()
-        for name in names:
-            try:
-                await self._open_one(name)
-            except (Away, Unavailable) as problem:
-                _log.warning("ledger.not_open", ledger=name, reason=str(problem))
-                away.append(problem)
-        if len(away) == len(names):
-            raise away[0]
-
-    async def _open_one(self, name: str) -> None:
-        """Open a ledger; the first time, make sure that its database may be written to."""
-        preflight = self.preflights[self.reader.placement.home(name)]
-        if name not in self._inspected:
-            try:
-                await preflight.refuse()
-            except Away:
-                await self.reader.open([name])  # says the same, and takes note of the ledger
+        for base, preflight in self.preflights.items():
+            await self._refuse(base, preflight)
+        try:
+            await self.reader.open(self._settings.ledgers)
+        except Unavailable as problem:
+            if not self.reader.ledgers:
                 raise
-        await self.reader.open([name])
-        if name not in self._inspected:
+            _log.warning("ledgers.not_all_open", reason=problem.detail)
+        for base, preflight in self.preflights.items():
+            await preflight.rehearse(self.reader.placement.inside(base))
+
+    async def _refuse(self, base: Database, preflight: Preflight) -> None:
+        """Refuse a database that is not as it must be; one of several may be away for now."""
+        try:
+            await preflight.refuse()
+        except Away:
+            if len(self.preflights) == 1:
+                raise
+            _log.warning("database.away", database=base.name)
+
+    async def _admit(self, name: str) -> None:
+        """Open a ledger whose database was away at the start, with the checks of a start."""
+        placement = self.reader.placement
+        if not placement.is_open(name):
+            preflight = self.preflights[placement.home(name)]
+            await preflight.refuse()
+            await self.reader.open([name])
             await preflight.rehearse([self.reader.ledger(name)])
-            self._inspected.add(name)
 
     def _appending(self) -> Tasks:
         return {
@@ -134,7 +139,7 @@ class _Parts:
         }
 
     async def _append(self, name: str) -> None:
-        await self._open_one(name)
+        await self._admit(name)
         await self.appender_for(name).run()
 
     def _waking(self) -> Tasks:
@@ -158,11 +163,11 @@ class _Parts:
         await run()
 
     async def _relay(self, name: str) -> None:
-        await self.reader.open([name])
+        await self._admit(name)
         if name not in self._relays:
-            row, courier = self.reader.ledger(name), self.reader.placement.home(name).courier
+            row, engine = self.reader.ledger(name), self.reader.placement.home(name).engine
             producer = KafkaProducer(str(self._bootstrap), f"ledger-relay-{name}")
-            lease = Lease(courier, row.id)
+            lease = Lease(engine, row.id)
             self._relays[name] = Relay(row, self.reader, self.wake, lease, producer)
         await self._with_topics(self._relays[name].run)
 
@@ -180,7 +185,7 @@ class _Parts:
 def _reader(url: str, settings: LedgerSettings) -> Reader:
     """Return the reader of all ledgers: one engine for each database, however many are in it."""
     engines = {
-        place: database.engine(place, NAME, ENGINE_SIZE, role="rlg_reader")
+        place: database.engine(place, "ledger courier", ENGINE_SIZE, role="rlg_courier")
         for place in dict.fromkeys([url, *settings.elsewhere.values()])
     }
     elsewhere = {name: engines[place] for name, place in settings.elsewhere.items() if place != url}

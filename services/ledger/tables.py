@@ -21,12 +21,11 @@ CREATE = text(
     "INSERT INTO ledger.ledger (ledger_id, name)"
     " SELECT coalesce(max(ledger_id), 0) + 1, :name FROM ledger.ledger ON CONFLICT DO NOTHING"
 )
-OCCUPIED = text(
-    "SELECT name FROM ledger.ledger WHERE name = ANY(:names) AND EXISTS"
-    " (SELECT FROM ledger.event WHERE event.ledger_id = ledger.ledger_id) ORDER BY name"
-)
-SCHEMA = text("SELECT to_regclass('ledger.alembic_version')")
-REVISION = text("SELECT version_num FROM ledger.alembic_version")
+OCCUPIED = """
+SELECT name FROM ledger.ledger WHERE name = ANY($1::text[])
+   AND EXISTS (SELECT FROM ledger.event WHERE event.ledger_id = ledger.ledger_id) ORDER BY name
+"""
+"""Those of the ledgers $1 that have events; for a connection that may read them."""
 IDENTITY = text(
     "SELECT system_identifier, oid::bigint FROM pg_control_system(), pg_database"
     " WHERE datname = current_database()"
