@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from contracts import catalogue
 from contracts.event import Origin
 from contracts.problem import Unavailable
-from services.kit import logs
+from services.kit import clock, logs
 from services.ledger.appender import Appender, Outcome, Submission
 from services.ledger.tables import LedgerRow
 from services.ledger.writer import Writer
@@ -34,6 +34,10 @@ class Unknown(Exception):
 
 class NotSent(Unknown):
     """The engine was dead before it was asked."""
+
+
+class Late(Unknown):
+    """Its deadline passed before it was begun: nothing of it is stored."""
 
 
 class Door(Protocol):
@@ -76,13 +80,15 @@ class Engine:
 
     async def ask(self, ask: Ask) -> list[Answer]:
         items = submissions(ask.events)
+        until = None if ask.seconds is None else clock.monotonic() + ask.seconds
         try:
             if ask.expect is None:
-                outcomes = await self.appender.append_each(items)
+                outcomes = await self.appender.append_each(items, deadline=until)
             else:
-                outcomes = await self.appender.append_group(items, ask.expect)
+                outcomes = await self.appender.append_group(items, ask.expect, deadline=until)
         except Unavailable as problem:
-            raise Unknown(str(problem)) from problem
+            late = ask.is_one and "nothing was stored" in str(problem)
+            raise (Late if late else Unknown)(str(problem)) from problem
         return [answer(outcome) for outcome in outcomes]
 
     async def stop(self) -> None:

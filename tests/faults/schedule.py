@@ -10,14 +10,14 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from services.kit import clock
 from services.ledger.store import Reader
 from services.ledger.tables import LedgerRow
 from tests.faults import oracle, stored
-from tests.faults.doors import Door, Engine, NotSent, Unknown
+from tests.faults.doors import Door, Engine, Late, NotSent, Unknown
 from tests.faults.record import Answer, Call, Record, Sent, Sighting, content
 from tests.faults.serial import Violation
 from tests.faults.workload import Ask, Workload
@@ -80,6 +80,11 @@ class Run:
         except NotSent:
             self.record.calls = [call for call in self.record.calls if call not in calls]
             return False
+        except Late:
+            for call in calls:
+                call.never = True
+            self.fired.append("deadline passed")
+            return True
         except Unknown:
             self.unknown.append(ask)
             return False
@@ -139,7 +144,7 @@ class Run:
         engine = Engine(self.stage.url, self.row)
         try:
             for ask in {id(ask): ask for ask in self.unknown}.values():
-                if not await self.ask(engine, ask, patient=True):
+                if not await self.ask(engine, replace(ask, seconds=None), patient=True):
                     raise Violation("an engine on a healthy database does not know the outcome")
         finally:
             await engine.stop()

@@ -20,6 +20,13 @@ class Ask:
     events: list[dict[str, Any]]
     expect: Mapping[str, int] | None
     """None: the events are independent of each other."""
+    seconds: float | None = None
+    """How long it may wait for its turn; None: as long as the ledger thinks fit."""
+
+    @property
+    def is_one(self) -> bool:
+        """Say whether all of it stands or falls together."""
+        return self.expect is not None or len(self.events) == 1
 
 
 @dataclass
@@ -37,10 +44,11 @@ class Workload:
 
     def next(self) -> Ask:
         """Draw a call."""
+        hurry = self.chance.uniform(0, 0.01) if self.chance.random() < 0.05 else None
         if self.chance.random() < 0.5:
-            return Ask(self._events(self.largest), None)
+            return Ask(self._events(self.largest), None, hurry)
         events = self._events(5)
-        return Ask(events, self._expect(events) if self.chance.random() < 0.7 else {})
+        return Ask(events, self._expect(events) if self.chance.random() < 0.7 else {}, hurry)
 
     def _events(self, most: int) -> list[dict[str, Any]]:
         return [self._event() for _ in range(self.chance.randint(1, most))]
