@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from contracts import ijson, subject
-from contracts.event import OURS, Event
+from contracts.event import OURS, Event, Reading
 from contracts.payloads import build, deploy, earlier, ledger, operate, plan, readiness, review
 from contracts.payloads.model import Payload
 from contracts.problem import Invalid
@@ -96,8 +96,12 @@ def type_of(model: type[Payload]) -> str:
     return next(name for name, known in CATALOGUE.items() if known is model)
 
 
-def parse(attributes: Any) -> Event:
-    """Read one CloudEvent and, for our own types, its payload. Raises `Invalid` with pointers."""
+def parse(attributes: Any, *, vouched: bool = False) -> Event:
+    """Read one CloudEvent and, for our own types, its payload. Raises `Invalid` with pointers.
+
+    Everything is looked at once: the event remembers its subjects and its canonical bytes as they
+    were at this moment (`Event.reading`). `vouched`: the attributes come from `ijson.loads`.
+    """
     if not isinstance(attributes, dict):
         raise Invalid(
             "an event is a JSON object", errors=[{"pointer": "", "detail": "not an object"}]
@@ -106,7 +110,9 @@ def parse(attributes: Any) -> Event:
         event = Event.model_validate(attributes)
     except ValidationError as error:
         raise _invalid(error) from None
-    subjects_of(event)
+    subjects = tuple(_find_subjects(event))
+    canonical = ijson.dumps(attributes) if vouched or ijson.is_sound(attributes) else None
+    event.remember(Reading(subjects, canonical))
     return event
 
 
@@ -117,6 +123,10 @@ def subjects_of(event: Event) -> list[str]:
     attribute `subjects` (other types). Raises `Invalid` for a payload that does not follow its
     model, for no subject at all, and for more than `subject.MAX_PER_EVENT`.
     """
+    return _find_subjects(event) if event.reading is None else list(event.reading.subjects)
+
+
+def _find_subjects(event: Event) -> list[str]:
     named = [] if event.subject is None else [event.subject]
     if event.type.startswith(OURS):
         named += _payload(event).subjects()

@@ -11,7 +11,7 @@ import base64
 import binascii
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -38,16 +38,15 @@ def parse_time(text: str) -> datetime:
     """Read an RFC 3339 timestamp as an aware UTC datetime; digits beyond microseconds are cut."""
     if not _RFC3339.fullmatch(text):
         raise ValueError("is not an RFC 3339 timestamp, for example 2026-03-01T12:00:00Z")
-    cut = re.sub(r"(\.\d{6})\d+", r"\1", text.upper())
-    try:
-        return datetime.fromisoformat(cut).astimezone(UTC)
+    try:  # digits beyond microseconds are cut by `fromisoformat`
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("is not a date that exists") from None
 
 
 def format_time(moment: datetime) -> str:
     """Write an aware datetime as RFC 3339 in UTC with microseconds and `Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
 def _uri_reference(text: str) -> str:
@@ -66,8 +65,19 @@ Text = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_print
 UriReference = Annotated[Text, AfterValidator(_uri_reference)]
 
 
+class Reading(NamedTuple):
+    """What reading an event has found out already, so that nobody does it a second time."""
+
+    subjects: tuple[str, ...]
+    canonical: bytes | None
+    """The event as canonical I-JSON; None when it holds what is not I-JSON beyond doubt."""
+
+
 class Event(BaseModel):
     """One CloudEvent, attribute by attribute as sent. Extension attributes are kept as extras."""
+
+    # A slot is no field: a copy with other attributes does not inherit it, equality ignores it.
+    __slots__ = ("_reading",)
 
     model_config = ConfigDict(
         frozen=True, extra="allow", strict=True, use_attribute_docstrings=True
@@ -136,6 +146,15 @@ class Event(BaseModel):
     def as_json(self) -> dict[str, ijson.Json]:
         """Return the attributes that were sent, and no others."""
         return self.model_dump(exclude_unset=True)
+
+    @property
+    def reading(self) -> Reading | None:
+        """What `contracts.catalogue.parse` found out; None for an event made in another way."""
+        return getattr(self, "_reading", None)
+
+    def remember(self, reading: Reading) -> None:
+        """Keep what was found out about this very event."""
+        object.__setattr__(self, "_reading", reading)
 
 
 class Origin(BaseModel):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
@@ -32,6 +33,29 @@ class NotIJson(ValueError):
 def loads(raw: bytes | str) -> Json:
     """Read one I-JSON document, or raise `NotIJson`."""
     try:
+        return _quickly(raw if isinstance(raw, str) else raw.decode())
+    except (ValueError, RecursionError):  # in doubt: the thorough way accepts it or says why not
+        return _thoroughly(raw)
+
+
+def _quickly(text: str) -> Json:
+    """Read what is beyond doubt in one pass; `ValueError` leaves the rest to `_thoroughly`.
+
+    NUL and surrogates can only come from an escape (or from a `str` that is no UTF-8); numbers and
+    repeated keys are caught by the scanner's hooks; depth needs as many brackets.
+    """
+    value = _QUICK.decode(text)
+    if "\\u" in text and _BAD_ESCAPE.search(text):
+        raise ValueError
+    if not text.isascii():
+        text.encode()
+    if text.count("{") + text.count("[") > MAX_DEPTH and _is_deep(value):
+        raise ValueError
+    return value  # type: ignore[no-any-return]  # as the checks above say
+
+
+def _thoroughly(raw: bytes | str) -> Json:
+    try:
         text = raw if isinstance(raw, str) else raw.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
@@ -49,9 +73,34 @@ def loads(raw: bytes | str) -> Json:
 
 def dumps(value: Json) -> bytes:
     """Write canonically: sorted keys, no white space, UTF-8: one value, one sequence of bytes."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return _CANONICAL.encode(value).encode()
+
+
+def is_sound(value: Any, room: int = MAX_DEPTH) -> bool:
+    """Say whether `value` is I-JSON beyond doubt: quicker than `check`, which knows the reason.
+
+    Exact types only: a subclass of `str` or an integer near the limit is left to `check`.
+    """
+    kind = type(value)
+    if kind is str:
+        sound = _is_plain(value)
+    elif kind is dict or kind is list:
+        sound = room >= 0 and _are_sound(value, kind, room)
+    else:
+        sound = value is None or kind is bool or _is_plain_number(value, kind)
+    return sound and room >= 0
+
+
+def _are_sound(value: Any, kind: type, room: int) -> bool:
+    if kind is dict:
+        for key in value:
+            if type(key) is not str or not _is_plain(key):
+                return False
+        value = value.values()
+    for item in value:  # noqa: SIM110 - a generator would cost as much again
+        if not is_sound(item, room - 1):
+            return False
+    return True
 
 
 def check(value: Any, pointer: str = "", depth: int = 0) -> Json:
@@ -118,3 +167,66 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise NotIJson(f"{name} is not a JSON number")
+
+
+def _is_plain(text: str) -> bool:
+    try:
+        return "\x00" not in text and (text.isascii() or bool(text.encode()))
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_plain_number(value: float, kind: type) -> bool:
+    if kind is int:
+        return -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
+    return kind is float and math.isfinite(value)
+
+
+def _is_deep(value: Any) -> bool:
+    """Say whether anything stands deeper than `MAX_DEPTH`, looking at containers alone."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for one in level for inner in _items(one) if type(inner) in _CONTAINERS]
+        if not level:
+            return False
+    return any(level)
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if type(value) is dict else value if type(value) is list else ()
+
+
+def _quick_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError
+    return result
+
+
+def _quick_integer(digits: str) -> int:
+    if len(digits) > _SAFE_DIGITS:
+        raise ValueError
+    return int(digits)
+
+
+def _quick_float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+_SAFE_DIGITS = 15
+"""Every integer of so many characters is within ±(2^53-1)."""
+_BAD_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+"""An escape that may stand for NUL or one half of a surrogate pair."""
+_CONTAINERS = frozenset({dict, list})
+_QUICK = json.JSONDecoder(
+    object_pairs_hook=_quick_object,
+    parse_int=_quick_integer,
+    parse_float=_quick_float,
+    parse_constant=_refuse_constant,
+)
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)

@@ -86,6 +86,12 @@ class MethodNotAllowed(Problem):
     slug, title, status = "method-not-allowed", "The method is not allowed here", 405
 
 
+class RequestTimeout(Problem):
+    """The request came in too slowly, or stopped half-way. It was not looked at."""
+
+    slug, title, status = "request-timeout", "The request took too long to arrive", 408
+
+
 class Conflict(Problem):
     """An expectation did not hold: `actual` maps each failing subject to its version."""
 
@@ -132,8 +138,9 @@ class Unavailable(Problem):
 
 
 ALL: tuple[type[Problem], ...] = (
-    Problem, Invalid, Malformed, Unauthenticated, Forbidden, NotFound, MethodNotAllowed, Conflict,
-    IdConflict, PreconditionFailed, TooLarge, UnsupportedMediaType, Unavailable,
+    Problem, Invalid, Malformed, Unauthenticated, Forbidden, NotFound, MethodNotAllowed,
+    RequestTimeout, Conflict, IdConflict, PreconditionFailed, TooLarge, UnsupportedMediaType,
+    Unavailable,
 )  # fmt: skip
 _BY_SLUG = {problem.slug: problem for problem in ALL}
 

@@ -97,6 +97,21 @@ def migrate() -> None:
 
 
 @cli.command()
+def epoch(
+    reason: Annotated[str, typer.Option(help="why, for example: failover to db2 after a fire")],
+    ledger: Annotated[str, typer.Option(help="the ledger's name")] = "main",
+) -> None:
+    """Begin a ledger's next epoch, after a failover or a restore; recorded for ever."""
+    from services.ledger.epoch import begin  # noqa: PLC0415 - not needed to serve
+
+    told = assembly.Settings.load()
+    url = told.ledger.elsewhere.get(ledger) or _database_url(told)
+    begun = uvloop.run(begin(url, ledger, reason))
+    run.say(f"the ledger {ledger} was in epoch {begun.former} and is in epoch {begun.present}")
+    run.say(f"its head is position {begun.head}, commitment {begun.commitment or '-'}")
+
+
+@cli.command()
 def key(
     name: Annotated[str, typer.Argument(help="who will use it, for example ci-pay")],
     file: Annotated[Path, typer.Option(help="the keys file (RLG_KEYS_FILE of the services)")],
@@ -130,6 +145,12 @@ def schemas(
 
     logs.configure(level=logging.WARNING)
     write(target)
+
+
+def _database_url(told: assembly.Settings) -> str:
+    if told.shared.database_url is None:
+        raise SettingsError("DATABASE_URL names the database of the ledger: set it")
+    return told.shared.database_url.get_secret_value()
 
 
 def _settings() -> assembly.Settings:

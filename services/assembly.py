@@ -18,9 +18,8 @@ from services.gatekeeper import service as gatekeeper_service
 from services.gatekeeper.settings import GatekeeperSettings
 from services.kit.identity import Key, Keyring, demo_key, digest
 from services.kit.kafka import KafkaFeed
-from services.kit.problems import Edge
 from services.kit.remote import Client, HttpFeed, HttpLedger
-from services.kit.service import Service, add_health, compose, new_app
+from services.kit.service import App, Service, add_health, compose, new_app
 from services.kit.settings import LOOPBACK, SettingsError, Shared, read, refuse_unknown
 from services.ledger import service as ledger_service
 from services.ledger.settings import LedgerSettings
@@ -28,8 +27,6 @@ from services.projector import service as projector_service
 from services.projector.settings import ProjectorSettings
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from services.kit.ports import Feed
     from services.projector.web.people import Person
 
@@ -116,7 +113,7 @@ def keyring(shared: Shared) -> Keyring:
     return ring
 
 
-def all_in_one(settings: Settings) -> FastAPI:
+def all_in_one(settings: Settings) -> App:
     """Return one app with the three services mounted and the console at its root."""
     ring = keyring(settings.shared)
     built: dict[str, Service] = {}
@@ -136,7 +133,7 @@ def all_in_one(settings: Settings) -> FastAPI:
     return compose([_closing(calls, root), *built.values()], root, mounts | console)
 
 
-def alone(name: str, settings: Settings) -> FastAPI:
+def alone(name: str, settings: Settings) -> App:
     """Return the app of one service that reaches the others by URL."""
     ring = keyring(settings.shared)
     calls = Calls(settings.shared, ring, {})
@@ -145,12 +142,12 @@ def alone(name: str, settings: Settings) -> FastAPI:
     return compose([_closing(calls, service.app), service], service.app, {})
 
 
-def _keep_to_loopback(app: FastAPI, shared: Shared) -> None:
+def _keep_to_loopback(app: App, shared: Shared) -> None:
     if shared.dev:
-        app.add_middleware(Edge, hosts=LOOPBACK)
+        app.keep_to(LOOPBACK)
 
 
-def _closing(calls: Calls, app: FastAPI) -> Service:
+def _closing(calls: Calls, app: App) -> Service:
     return Service("clients", app, calls.open)
 
 
@@ -172,4 +169,4 @@ def _feed(shared: Shared, ledger: HttpLedger) -> Feed:
         return HttpFeed(ledger)
     if shared.kafka_bootstrap_servers is None:
         raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is needed, or RLG_FEED=http")
-    return KafkaFeed(shared.kafka_bootstrap_servers, ledger)
+    return KafkaFeed(shared.kafka_bootstrap_servers, ledger, epoch_of=ledger.epoch)

@@ -20,7 +20,7 @@ import uvicorn
 from pydantic import SecretStr
 
 from services import assembly
-from services.kit import clock, database
+from services.kit import clock, database, listening
 from services.kit.settings import SettingsError, environment
 
 if TYPE_CHECKING:
@@ -38,14 +38,6 @@ DATABASE = "release_ledger"
 
 class Stopped(Exception):
     """We were asked to stop before the services were up."""
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to us: uvicorn's own handling would cut the end of the other servers short."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - as in uvicorn
-        yield
 
 
 def say(text: str) -> None:
@@ -73,18 +65,7 @@ async def serve(
     app: FastAPI, port: socket.socket, started: Callable[[str], Awaitable[None]]
 ) -> None:
     """Serve `app` until SIGINT or SIGTERM; `started` runs beside it once it answers."""
-    server = _Server(
-        uvicorn.Config(
-            app,
-            loop="none",
-            http="httptools",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-    )
+    server = listening.server(app, GRACE_SECONDS)
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, lambda: setattr(server, "should_exit", True))

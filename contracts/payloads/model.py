@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -88,8 +89,14 @@ class Payload(Strict):
 
 
 def _named(model: BaseModel) -> Iterator[str]:
-    for name, field in type(model).model_fields.items():
-        yield from _keys(getattr(model, name), _kind(field))
+    for name, kind in _fields(type(model)):
+        yield from _keys(getattr(model, name), kind)
+
+
+@functools.cache
+def _fields(model: type[BaseModel]) -> tuple[tuple[str, str | None], ...]:
+    """Return the fields that may name subjects, with the kind; a class never changes."""
+    return tuple((name, _kind(field)) for name, field in model.model_fields.items())
 
 
 def _kind(field: FieldInfo) -> str | None:

@@ -16,16 +16,19 @@ from deploy.embedded.errors import EmbeddedUnavailable
 from deploy.embedded.jars import Progress
 from deploy.embedded.kafka import EmbeddedKafka, available
 from deploy.embedded.postgres import EmbeddedPostgres
+from deploy.embedded.standby import EmbeddedStandby, wait_for_standbys
 
 __all__ = [
     "EmbeddedKafka",
     "EmbeddedPostgres",
+    "EmbeddedStandby",
     "EmbeddedUnavailable",
     "Progress",
     "default_cache_dir",
     "embedded_kafka",
     "embedded_postgres",
     "kafka_unavailable",
+    "wait_for_standbys",
 ]
 
 kafka_unavailable = available

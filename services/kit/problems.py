@@ -93,9 +93,25 @@ def _other(error: HTTPException) -> Problem:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
+    return unexpected(error, request.url.path, request.scope.get("request_id"))
+
+
+def unexpected(error: Exception, path: str, request_id: str | None) -> Response:
     """Say nothing about the inside; the log has it under the same id."""
-    _log.error("request.failed", exc_info=error, path=request.url.path)
-    return response(Problem(), request.scope.get("request_id"))
+    _log.error("request.failed", exc_info=error, path=path)
+    return response(Problem(), request_id)
+
+
+def fault(scope: Scope, hosts: frozenset[str] | None) -> Problem | None:
+    """Return what is wrong with a request's address or `Host`, if anything: see `Edge`."""
+    if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+        return Invalid("the address holds the NUL character")
+    if hosts is None:
+        return None
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    if urlsplit(f"//{host}").hostname not in hosts:
+        return Forbidden(f"development mode answers on loopback only, not as {host!r}")
+    return None
 
 
 class Edge:
@@ -111,19 +127,11 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with a problem."""
-        problem = self._fault(scope) if scope["type"] == "http" else None
+        problem = fault(scope, self._hosts) if scope["type"] == "http" else None
         if problem is None:
             await self._app(scope, receive, send)
         else:
             await response(problem, scope.get("request_id"))(scope, receive, send)
-
-    def _fault(self, scope: Scope) -> Problem | None:
-        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
-            return Invalid("the address holds the NUL character")
-        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-        if self._hosts is not None and urlsplit(f"//{host}").hostname not in self._hosts:
-            return Forbidden(f"development mode answers on loopback only, not as {host!r}")
-        return None
 
 
 class TooLargeAsProblem:

@@ -132,6 +132,10 @@ class HttpLedger:
         answer = await self._client.get(f"/v1/ledgers/{ledger}/quarantine", limit=1)
         return int(answer["open"])
 
+    async def epoch(self, ledger: str) -> int:
+        """Return the epoch that the ledger is in."""
+        return int((await self._client.get(f"/v1/ledgers/{ledger}/head"))["epoch"])
+
     async def event(self, ledger: str, position: int) -> RecordedEvent:
         """See `ports.Ledger.event`."""
         answer = await self._client.get(f"/v1/ledgers/{ledger}/events/{position}")

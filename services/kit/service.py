@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import structlog
 from fastapi import FastAPI
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import JSONResponse, Response
@@ -23,15 +21,40 @@ from starlette.responses import JSONResponse, Response
 from contracts.problem import Problem
 from services.kit import clock, logs, metrics, problems
 from services.kit.apidocs import add_docs
+from services.kit.gone import Gone
+from services.kit.hot import CLIENT_GONE, MAX_BODY_BYTES, Front
+from services.kit.observing import Observe
 from services.kit.settings import SettingsError
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
 Check = Callable[[], Awaitable[str | None]]
 """Returns None when healthy, else what is missing in a few words."""
-MAX_BODY_BYTES = 8 * 1024 * 1024
 _log = logs.get(__name__)
+
+
+class App(FastAPI):
+    """An app with fronts: hot routes are answered there, all else goes its usual way."""
+
+    fronts: tuple[Front, ...] = ()
+    hosts: frozenset[str] | None = None
+    """The host names to which a front answers; None: all."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request by a front that takes it, else by routing."""
+        if scope["type"] == "http":
+            for front in self.fronts:
+                if (found := front.take(scope)) is not None:
+                    await front.answer(found, scope, receive, send, self.hosts)
+                    return
+        await super().__call__(scope, receive, send)
+
+    def keep_to(self, hosts: frozenset[str]) -> None:
+        """Answer requests to these host names only."""
+        self.hosts = hosts
+        self.add_middleware(problems.Edge, hosts=hosts)
 
 
 @dataclass
@@ -39,7 +62,7 @@ class Service:
     """One service as the composition root sees it."""
 
     name: str
-    app: FastAPI
+    app: App
     run: Callable[[], AbstractAsyncContextManager[None]]
     """Open the resources, start the tasks; close both on exit."""
     checks: dict[str, Check] = field(default_factory=dict)
@@ -48,9 +71,9 @@ class Service:
     """What it serves without, only less well: told by /readyz, which stays 200."""
 
 
-def new_app(name: str, summary: str) -> FastAPI:
+def new_app(name: str, summary: str) -> App:
     """Return an app with errors as problems, request log and metrics, and a body limit."""
-    app = FastAPI(
+    app = App(
         title=f"release-ledger {name}",
         summary=summary,
         version="1",
@@ -60,12 +83,17 @@ def new_app(name: str, summary: str) -> FastAPI:
         license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
     )
     problems.install(app)
+    app.add_exception_handler(Gone, _to_nobody)
     add_docs(app)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
     app.add_middleware(problems.TooLargeAsProblem)
     app.add_middleware(problems.Edge)
     app.add_middleware(Observe, service=name)
     return app
+
+
+async def _to_nobody(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=CLIENT_GONE)
 
 
 def add_health(
@@ -145,8 +173,11 @@ async def _endless(service: str, name: str, work: Callable[[], Awaitable[None]])
         await asyncio.sleep(pause)
 
 
-def compose(services: Sequence[Service], root: FastAPI, mounts: dict[str, FastAPI]) -> FastAPI:
-    """Return `root` with the services mounted and with their lives tied to its own."""
+def compose(services: Sequence[Service], root: App, mounts: dict[str, App]) -> App:
+    """Return `root` with the services mounted and with their lives tied to its own.
+
+    Their hot routes come to the very front of it.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -162,38 +193,5 @@ def compose(services: Sequence[Service], root: FastAPI, mounts: dict[str, FastAP
     root.router.lifespan_context = lifespan
     for path, app in mounts.items():
         root.mount(path, app)
+        root.fronts += tuple(replace(front, prefix=path) for front in app.fronts)
     return root
-
-
-class Observe:
-    """Give each request an id, one log line and one observation by route template (pure ASGI)."""
-
-    def __init__(self, app: ASGIApp, service: str) -> None:
-        self._app = app
-        self._service = service
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and watch its answer."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        scope["request_id"] = request_id = f"urn:request:{secrets.token_hex(8)}"
-        started, status = clock.monotonic(), 500
-
-        async def watch(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        with structlog.contextvars.bound_contextvars(request=request_id):
-            try:
-                await self._app(scope, receive, watch)
-            finally:
-                self._record(scope, status, clock.monotonic() - started)
-
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
-        labels = {"service": self._service, "method": scope["method"], "status": str(status)}
-        metrics.observe("rlg_http_request_seconds", seconds, route=route, **labels)
-        _log.debug("request", route=route, milliseconds=round(seconds * 1000, 1), **labels)

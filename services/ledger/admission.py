@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 from pydantic import ValidationError
 
 from contracts import catalogue, ijson
 from contracts.append import GroupAppend
-from contracts.event import OURS, Event, Origin
+from contracts.event import OURS, Assurance, Event, Origin
 from contracts.problem import Forbidden, Invalid, Problem
 from services.kit.identity import Principal
 from services.ledger.model import Outcome, Submission
@@ -30,13 +32,22 @@ def submission(event: Event | Problem, who: Principal) -> Submission | Outcome:
     if needed is not None and needed not in who.scopes:
         detail = f"to write {event.type} needs the scope {needed}"
         return Outcome("refused", problem=Forbidden(detail, scope=needed))
-    return Submission(event, Origin(principal=who.id, assurance=who.assurance, via=who.via))
+    return Submission(event, _origin(who.id, who.assurance, who.via))
+
+
+@functools.lru_cache(maxsize=256)
+def _origin(principal: str, assurance: Assurance, via: str | None) -> Origin:
+    """Make an origin; the same callers come again and again, and it is frozen."""
+    return Origin(principal=principal, assurance=assurance, via=via)
 
 
 def of_group(index: int, attributes: object, who: Principal) -> Submission:
-    """Read one event of a group; pointers in its problem start at the group's root."""
+    """Read one event of a group; pointers in its problem start at the group's root.
+
+    The attributes come from `ijson.loads`.
+    """
     try:
-        checked = submission(catalogue.parse(attributes), who)
+        checked = submission(catalogue.parse(attributes, vouched=True), who)
     except Invalid as problem:
         errors = [
             e | {"pointer": f"/events/{index}{e['pointer']}"} for e in problem.members["errors"]

@@ -7,61 +7,58 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-from starlette.responses import Response
 
 from contracts import ijson
-from contracts.problem import Problem
+from services.kit.hot import Answer
 from services.ledger.body import Recorded
 from services.ledger.model import Outcome
 from services.ledger.store import HistoryWindow, Window
 
+_JSON = b"application/json"
 _WIRE = {"id_conflict": "conflict"}
 """Outcomes that have another name on the wire: the problem says which conflict it is."""
 
 
-def single(outcome: Outcome, where: str) -> Response:
+def single(outcome: Outcome, where: str) -> Answer:
     """Answer for one event: 201 with its address, 200 for a duplicate; raises its problem."""
     if outcome.problem is not None:
         raise outcome.problem
     status = 201 if outcome.kind == "appended" else 200
     position = 0 if outcome.receipt is None else outcome.receipt.position
-    headers = {"location": f"{where}/{position}"}
-    return Response(_dump(_result(outcome)), status, headers, "application/json")
+    address = f"{where}/{position}".encode("latin-1")
+    return Answer(_result(outcome), status, _JSON, (b"location", address))
 
 
-def each(outcomes: Iterable[Outcome]) -> Response:
+def each(outcomes: Iterable[Outcome]) -> Answer:
     """Answer for events that do not depend on each other: 200, a result each."""
-    return _json(_dump({"results": [_result(outcome) for outcome in outcomes]}))
+    return Answer(_results(outcomes))
 
 
-def group(outcomes: Sequence[Outcome]) -> Response:
+def group(outcomes: Sequence[Outcome]) -> Answer:
     """Answer for a group: 201, 200 when all were there already; raises the group's problem."""
     for outcome in outcomes:
         if outcome.problem is not None:
             raise outcome.problem
     status = 201 if any(outcome.kind == "appended" for outcome in outcomes) else 200
-    results = {"results": [_result(outcome) for outcome in outcomes]}
-    return Response(_dump(results), status, media_type="application/json")
+    return Answer(_results(outcomes), status)
 
 
-def event(recorded: Recorded) -> Response:
+def event(recorded: Recorded) -> Answer:
     """Answer with one event."""
-    return _json(recorded.as_json())
+    return Answer(recorded.as_json())
 
 
-def page(window: Window) -> Response:
+def page(window: Window) -> Answer:
     """Answer with `contracts.event.Page`."""
     tail = b',"head":%d,"scanned_to":%d}' % (window.head, window.scanned_to)
-    return _json(b'{"events":' + _array(window.events) + tail)
+    return Answer(b'{"events":' + _array(window.events) + tail)
 
 
-def history(subject: str, window: HistoryWindow) -> Response:
+def history(subject: str, window: HistoryWindow) -> Answer:
     """Answer with `contracts.event.HistoryPage`."""
     named = ijson.dumps({"subject": subject, "version": window.version})[:-1]
     tail = b',"head":%d}' % window.head
-    return _json(b"".join((named, b',"events":', _array(window.events), tail)))
+    return Answer(b"".join((named, b',"events":', _array(window.events), tail)))
 
 
 def lines(events: Iterable[Recorded]) -> bytes:
@@ -73,18 +70,16 @@ def _array(events: Iterable[Recorded]) -> bytes:
     return b"[" + b",".join(recorded.as_json() for recorded in events) + b"]"
 
 
-def _json(content: bytes) -> Response:
-    return Response(content, media_type="application/json")
+def _results(outcomes: Iterable[Outcome]) -> bytes:
+    return b'{"results":[' + b",".join(map(_result, outcomes)) + b"]}"
 
 
-def _result(outcome: Outcome) -> dict[str, Any]:
-    result: dict[str, Any] = {"outcome": _WIRE.get(outcome.kind, outcome.kind)}
+def _result(outcome: Outcome) -> bytes:
+    """Write one result: `contracts.append.Result` without the members that are not there."""
+    parts = [b'{"outcome":"', _WIRE.get(outcome.kind, outcome.kind).encode(), b'"']
     if outcome.receipt is not None:
-        result["receipt"] = outcome.receipt.model_dump()
-    if isinstance(outcome.problem, Problem):
-        result["problem"] = outcome.problem.as_json()
-    return result
-
-
-def _dump(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        parts += [b',"receipt":', outcome.receipt.model_dump_json().encode()]
+    if outcome.problem is not None:
+        problem = json.dumps(outcome.problem.as_json(), ensure_ascii=False, separators=(",", ":"))
+        parts += [b',"problem":', problem.encode()]
+    return b"".join((*parts, b"}"))

@@ -1,52 +1,37 @@
 """The ledger over HTTP. Routes read the request and call; their promises are in their docs."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Security
+from fastapi import APIRouter, Depends, Path, Query, Request, Security
 from fastapi.security import HTTPBearer
 from starlette.responses import Response, StreamingResponse
 
 from contracts.append import GroupAppend, HeadOfLedger, Result, Results
-from contracts.event import HistoryPage, Page, RecordedEvent, parse_time
-from contracts.problem import Invalid
-from contracts.subject import is_key
-from services.kit.identity import Keyring, Principal, authenticate
-from services.ledger import answers, bindings
-from services.ledger.admission import of_group, read_group, submission
-from services.ledger.appender import Appenders
-from services.ledger.model import Outcome, Submission
+from contracts.event import HistoryPage, Page, RecordedEvent
+from services.kit.hot import Ask, Front
+from services.kit.identity import Principal
+from services.kit.service import App
+from services.ledger import answers, bindings, hot
+from services.ledger.hot import MAX_LIMIT, MAX_WAIT, Desk, HistoryQuery, PageQuery
 from services.ledger.store import Reader, Window
-from services.ledger.wake import Wake, page_or_wait
+from services.ledger.wake import page_or_wait
 
 __all__ = ["Desk", "add_routes"]
 
-MAX_LIMIT = 1000
-MAX_WAIT = 30
 EXPORT_PAGE = 500
 EVENT_EXAMPLE = {"specversion": "1.0", "id": "1", "source": "/ci", "type": "com.example.built",
                  "subject": "release:pay-1.42"}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Desk:
-    """What the routes work with."""
-
-    reader: Reader
-    wake: Wake
-    appender_for: Appenders
-    keyring: Keyring
-
-
 _bearer = HTTPBearer(auto_error=False, description="An API key; see docs/operations.md")
-router = APIRouter(prefix="/v1/ledgers/{ledger}")
+router = APIRouter(prefix=hot.PREFIX)
 
 
-def add_routes(app: FastAPI, desk: Desk) -> None:
-    """Add the ledger's routes to its app."""
+def add_routes(app: App, desk: Desk) -> None:
+    """Add the ledger's routes to its app, the hot ones in front of it too."""
     app.state.desk = desk
+    app.fronts = (Front("ledger", hot.Routes(desk).find),)
     app.include_router(router)
 
 
@@ -59,15 +44,15 @@ AtDesk = Annotated[Desk, Depends(_desk)]
 
 
 async def _reading(request: Request, desk: AtDesk) -> Principal:
-    who = authenticate(desk.keyring, request.headers)
-    who.require("read")
-    return who
+    return desk.require(request.headers, "read")
 
 
 async def _writing(request: Request, desk: AtDesk) -> Principal:
-    who = authenticate(desk.keyring, request.headers)
-    who.require("event:write")
-    return who
+    return desk.require(request.headers, "event:write")
+
+
+def _ask(request: Request) -> Ask:
+    return Ask(request.headers, request.url.path, request.receive)
 
 
 _may_read = [Depends(_reading), Security(_bearer)]
@@ -97,16 +82,7 @@ Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 )
 async def append_events(ledger: str, request: Request, desk: AtDesk, who: Writing) -> Response:
     """Append one event (201; 200 if it is there already) or many (200, one result each)."""
-    appender = desk.appender_for(ledger)
-    sent = bindings.read(request.headers, await request.body())
-    checked = [submission(event, who) for event in sent.events]
-    outcomes = iter(
-        await appender.append_each([item for item in checked if isinstance(item, Submission)])
-    )
-    results = [item if isinstance(item, Outcome) else next(outcomes) for item in checked]
-    if sent.single:
-        return answers.single(results[0], request.url.path)
-    return answers.each(results)
+    return await hot.append_events(desk, ledger, who, _ask(request))
 
 
 @router.post(
@@ -124,10 +100,7 @@ async def append_events(ledger: str, request: Request, desk: AtDesk, who: Writin
 )
 async def append_group(ledger: str, request: Request, desk: AtDesk, who: Writing) -> Response:
     """Append all events or none, if the expected versions hold (409 with the `actual` ones)."""
-    appender = desk.appender_for(ledger)
-    asked = read_group(bindings.loads(await request.body()))
-    items = [of_group(index, event, who) for index, event in enumerate(asked.events)]
-    return answers.group(await appender.append_group(items, asked.expect))
+    return await hot.append_group(desk, ledger, who, _ask(request))
 
 
 @router.get(
@@ -151,13 +124,13 @@ async def events(  # noqa: PLR0913 - one parameter for each query parameter
     `scanned_to` is the next `after`. With `Accept: application/x-ndjson`: all events up to the
     present head, or `limit` of them, one a line.
     """
-    export = bindings.NDJSON in request.headers.get("accept", "")
-    size = EXPORT_PAGE if export and limit is None else limit or 100
+    query = PageQuery(after, limit, type, subject, wait)
+    if bindings.NDJSON not in request.headers.get("accept", ""):
+        return await hot.page(desk, ledger, query, _ask(request))
     window = await page_or_wait(
-        desk.reader, desk.wake, ledger, after, size, type_=type, subject=subject, wait=wait
-    )
-    if not export:
-        return answers.page(window)
+        desk.reader, desk.wake, ledger, after, limit or EXPORT_PAGE,
+        type_=type, subject=subject, wait=wait,
+    )  # fmt: skip
     rest = _lines(desk.reader, ledger, window, type, subject, endless=limit is None)
     return StreamingResponse(rest, media_type=bindings.NDJSON)
 
@@ -196,12 +169,7 @@ async def history(
     limit: Limit = 100,
 ) -> Response:
     """Give a subject's events in order of version, as of a position or an RFC 3339 time."""
-    if not is_key(subject):
-        raise Invalid(f"{subject!r} is not a subject key of the form kind:id")
-    window = await desk.reader.history(
-        ledger, subject, after_version=after_version, as_of=_as_of(as_of), limit=limit
-    )
-    return answers.history(subject, window)
+    return await hot.history(desk, ledger, subject, HistoryQuery(after_version, as_of, limit))
 
 
 @router.get("/head", tags=["read"], dependencies=_may_read)
@@ -210,17 +178,6 @@ async def head(ledger: str, desk: AtDesk) -> HeadOfLedger:
     position, commitment = await desk.reader.head(ledger)
     epoch = desk.reader.ledger(ledger).epoch
     return HeadOfLedger(ledger=ledger, epoch=epoch, position=position, commitment=commitment)
-
-
-def _as_of(text: str | None) -> int | datetime | None:
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit() and len(text) < 19:  # noqa: PLR2004 - fits a bigint
-        return int(text)
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise Invalid(f"as_of is neither a position nor a time: it {error}") from None
 
 
 async def _lines(

@@ -41,7 +41,7 @@ def read(headers: Mapping[str, str], raw: bytes) -> Sent:
     if media_type == STRUCTURED:
         return Sent([_event(_loads(raw))], single=True)
     if "ce-specversion" in headers:
-        return Sent([_event(_binary(headers, raw))], single=True)
+        return Sent([_event(_binary(headers, raw), vouched=False)], single=True)
     if media_type in {NDJSON, "application/ndjson"}:
         return _lines(raw)
     if media_type == "application/json":
@@ -76,9 +76,9 @@ def _loads(raw: bytes) -> ijson.Json:
         raise Malformed(error.detail, errors=errors) from None
 
 
-def _event(value: Any) -> Event | Problem:
+def _event(value: Any, *, vouched: bool = True) -> Event | Problem:
     try:
-        return catalogue.parse(value)
+        return catalogue.parse(value, vouched=vouched)
     except Invalid as problem:
         return problem
 

@@ -6,20 +6,23 @@ those bytes are stored, proven and given out; nobody serialises the event a seco
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import re
 import secrets
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
 from contracts import catalogue, ijson
-from contracts.event import MAX_EVENT_BYTES, Event, Receipt, RecordedEvent, format_time
+from contracts.event import MAX_EVENT_BYTES, Event, Origin, Receipt, RecordedEvent, format_time
 from contracts.problem import Invalid, TooLarge
 from services.ledger.model import Item, Submission
 
 SALT_BYTES = 16
 _EVENT, _ORIGIN = b'{"event":', b',"origin":'
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HASHED = 8
 """UUID version 8 (RFC 9562 §5.8) marks an id that was not a UUID."""
 
@@ -51,11 +54,19 @@ def _body(submission: Submission) -> bytes:
     if len(event) > MAX_EVENT_BYTES:
         detail = f"the event has {len(event)} bytes; at most {MAX_EVENT_BYTES} are allowed"
         raise TooLarge(detail, limit=MAX_EVENT_BYTES)
-    origin = ijson.dumps(submission.origin.model_dump(exclude_none=True))
-    return b"".join((_EVENT, event, _ORIGIN, origin, b"}"))
+    return b"".join((_EVENT, event, _ORIGIN, _origin(submission.origin), b"}"))
+
+
+@functools.lru_cache(maxsize=256)
+def _origin(origin: Origin) -> bytes:
+    """Write an origin; the same callers come again and again."""
+    return ijson.dumps(origin.model_dump(exclude_none=True))
 
 
 def _canonical(event: Event) -> bytes:
+    reading = event.reading
+    if reading is not None and reading.canonical is not None:
+        return reading.canonical
     try:
         return ijson.dumps(ijson.check(event.as_json()))
     except ijson.NotIJson as error:
@@ -69,11 +80,11 @@ def event_uuid(event_id: str) -> uuid.UUID:
     Version 8 belongs to the hashes alone: an id that is such a UUID is hashed too, so that nobody
     can choose an id that meets another one.
     """
-    try:
+    if _CANONICAL_UUID.fullmatch(event_id):
         given = uuid.UUID(event_id)
-    except ValueError:
-        return _hashed(event_id)
-    return given if str(given) == event_id and given.version != _HASHED else _hashed(event_id)
+        if given.version != _HASHED:
+            return given
+    return _hashed(event_id)
 
 
 def _hashed(event_id: str) -> uuid.UUID:
@@ -81,6 +92,16 @@ def _hashed(event_id: str) -> uuid.UUID:
     digest[6] = digest[6] & 0x0F | _HASHED << 4
     digest[8] = digest[8] & 0x3F | 0x80
     return uuid.UUID(bytes=bytes(digest))
+
+
+@functools.lru_cache(maxsize=256)
+def _told(origin: bytes) -> list[bytes]:
+    """Return the members of a recorded event that come from its origin, each with its comma."""
+    known = json.loads(origin)
+    return [
+        ijson.dumps({name: known[name]})[1:-1] + b"," if name in known else b""
+        for name in ("assurance", "principal", "via")
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +122,26 @@ class Recorded:
     @property
     def origin(self) -> dict[str, str]:
         """What the ledger recorded about the way in."""
-        # A quote inside a JSON string is escaped, so the last `,"origin":` is the member itself.
-        start = self.body.rfind(_ORIGIN) + len(_ORIGIN)
-        origin: dict[str, str] = json.loads(self.body[start:-1])
+        origin: dict[str, str] = json.loads(self._origin)
         return origin
 
+    @property
+    def _origin(self) -> bytes:
+        # A quote inside a JSON string is escaped, so the last `,"origin":` is the member itself.
+        return self.body[self.body.rfind(_ORIGIN) + len(_ORIGIN) : -1]
+
     def as_json(self) -> bytes:
-        """Return `contracts.event.RecordedEvent` as JSON, with the event's bytes as stored."""
-        origin = self.origin
-        head: dict[str, ijson.Json] = {
-            "position": self.position,
-            "versions": dict(self.versions),
-            "recorded_at": format_time(self.recorded_at),
-            "commitment": self.commitment.hex(),
-        }
-        head |= {k: origin[k] for k in ("principal", "assurance", "via") if k in origin}
-        return b"".join((ijson.dumps(head)[:-1], b',"event":', self.event, b"}"))
+        """Return `contracts.event.RecordedEvent` as canonical JSON, with the event's bytes as
+        stored as its last member.
+        """
+        assurance, principal, via = _told(self._origin)
+        place = b'","position":%d,' % self.position
+        moment = format_time(self.recorded_at).encode()
+        return b"".join((
+            b"{", assurance, b'"commitment":"', self.commitment.hex().encode(), place, principal,
+            b'"recorded_at":"', moment, b'","versions":', ijson.dumps(dict(self.versions)), b",",
+            via, b'"event":', self.event, b"}",
+        ))  # fmt: skip
 
     def as_model(self) -> RecordedEvent:
         """Return the same as a model."""

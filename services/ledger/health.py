@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from services.kit import database
+from services.ledger.fence import moved_on
 
 if TYPE_CHECKING:
     from services.kit.service import Check
+    from services.ledger.certify import Standbys
     from services.ledger.databases import Database
     from services.ledger.placement import Placement
     from services.ledger.preflight import Preflight
@@ -32,6 +34,21 @@ def checks(
         for base, preflight in preflights.items()
     }
     return {"databases": functools.partial(_none_works, list(each.values()))}, each
+
+
+def safety(placement: Placement, standbys: Mapping[Database, Standbys]) -> dict[str, Check]:
+    """Return what fails on a primary that was replaced, or without standbys that confirm."""
+    found: dict[str, Check] = {}
+    for base in placement.databases:
+        which = "" if len(placement.databases) == 1 else f" of {base.name}"
+        found[f"epoch{which}"] = functools.partial(_moved_on, base, placement)
+        if base in standbys:
+            found[f"standby{which}"] = standbys[base].check
+    return found
+
+
+async def _moved_on(base: Database, placement: Placement) -> str | None:
+    return await moved_on(base.url, placement.inside(base))
 
 
 async def _complaint(base: Database, placement: Placement, preflight: Preflight) -> str | None:

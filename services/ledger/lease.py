@@ -1,7 +1,8 @@
 """Who may relay a ledger, and how far it is relayed: one row per ledger with a fencing token.
 
 Time is the database's, so the clocks of the processes do not matter. The lease decides who works;
-only the fencing token decides whose confirmation counts.
+only the fencing token decides whose confirmation counts. A lease is of one epoch of the ledger: it
+is lost when the next one begins.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ VALUES (:ledger_id, :holder, 1, clock_timestamp() + make_interval(secs => :secon
 ON CONFLICT (ledger_id) DO UPDATE
    SET holder = excluded.holder, fencing = held.fencing + 1, expires_at = excluded.expires_at
  WHERE held.expires_at <= clock_timestamp()
-RETURNING fencing, confirmed
+RETURNING fencing, confirmed,
+          (SELECT epoch FROM ledger.ledger AS l WHERE l.ledger_id = held.ledger_id) AS epoch
 """)
 _CONFIRM = text("""
 UPDATE ledger.relay
    SET confirmed = :position, expires_at = clock_timestamp() + make_interval(secs => :seconds)
  WHERE ledger_id = :ledger_id AND fencing = :fencing AND confirmed <= :position
+   AND (SELECT epoch FROM ledger.ledger WHERE ledger_id = :ledger_id) = :epoch
 RETURNING confirmed
 """)
 _RELEASE = text("""
@@ -40,6 +43,7 @@ class Claim:
 
     fencing: int
     confirmed: int
+    epoch: int
 
 
 class Lease:
@@ -56,14 +60,15 @@ class Lease:
         async with self._engine.begin() as connection:
             found = await connection.execute(_CLAIM, self._who | {"holder": self._holder})
             row = found.one_or_none()
-        return None if row is None else Claim(row.fencing, row.confirmed)
+        return None if row is None else Claim(row.fencing, row.confirmed, row.epoch)
 
-    async def confirm(self, fencing: int, position: int) -> bool:
+    async def confirm(self, claim: Claim, position: int) -> bool:
         """Record that Kafka has everything up to `position`, and renew the lease.
 
-        False, and nothing recorded: somebody else holds it by now, or has confirmed more.
+        False, and nothing recorded: somebody else holds it by now, or has confirmed more, or the
+        ledger is in another epoch.
         """
-        how = self._who | {"fencing": fencing, "position": position}
+        how = self._who | {"fencing": claim.fencing, "epoch": claim.epoch, "position": position}
         async with self._engine.begin() as connection:
             return (await connection.execute(_CONFIRM, how)).one_or_none() is not None
 

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from contracts import topics
 from services.kit import clock, logs, metrics
 from services.kit.database import DatabaseError
 from services.kit.kafka import EVENTS_PARTITION, KafkaProducer, Record, Undelivered
+from services.ledger.fence import Fence
 from services.ledger.wake import page_or_wait
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.ledger.body import Recorded
+    from services.ledger.certify import Standbys
     from services.ledger.lease import Claim, Lease
     from services.ledger.store import Reader
     from services.ledger.tables import LedgerRow
@@ -41,7 +43,7 @@ _log = logs.get(__name__)
 class _Place:
     """How far a holder of the lease is."""
 
-    fencing: int
+    claim: Claim
     sent: int
     """Acknowledged by Kafka, without a gap."""
     confirmed: int
@@ -60,15 +62,26 @@ class _Place:
 class Relay:
     """Relays one ledger."""
 
-    def __init__(
-        self, row: LedgerRow, reader: Reader, wake: Wake, lease: Lease, producer: KafkaProducer
+    def __init__(  # noqa: PLR0913 - what a relay works with
+        self,
+        row: LedgerRow,
+        reader: Reader,
+        wake: Wake,
+        lease: Lease,
+        producer: KafkaProducer,
+        *,
+        fence: Fence | None = None,
+        standbys: Standbys | None = None,
     ) -> None:
+        """Describe it; with `standbys` only events that these have get to Kafka."""
+        self._row = row
         self._ledger = row.name
-        self._epoch = row.epoch
         self._reader = reader
         self._wake = wake
         self._lease = lease
         self._producer = producer
+        self._fence = fence or Fence()
+        self._standbys = standbys
         self._trouble: str | None = "has not started"
         self._alive_at = clock.monotonic()
 
@@ -96,7 +109,9 @@ class Relay:
             await self._producer.close()
 
     async def _lead(self, claim: Claim) -> None:
-        place = _Place(claim.fencing, claim.confirmed, claim.confirmed, clock.monotonic())
+        # What a primary that was replaced has behind the last common event must not get to readers.
+        self._fence.admit(replace(self._row, epoch=claim.epoch))
+        place = _Place(claim, claim.confirmed, claim.confirmed, clock.monotonic())
         _log.info("relay.leading", ledger=self._ledger, fencing=claim.fencing, after=place.sent)
         try:
             pause = 0.1
@@ -119,7 +134,10 @@ class Relay:
             self._reader, self._wake, self._ledger, place.sent, PAGE, wait=wait
         )
         _refuse_gap(page.events, place.sent)
-        await self._producer.deliver([self._record(event) for event in page.events])
+        if page.events and self._standbys is not None:
+            await self._standbys.confirm()
+        records = [self._record(event, place.claim.epoch) for event in page.events]
+        await self._producer.deliver(records)
         self._healthy()
         if page.events:
             self._moved(place, page.events[-1].position)
@@ -137,21 +155,21 @@ class Relay:
         """Confirm and renew when it is time; False when the lease is somebody else's."""
         if not place.due():
             return True
-        if not await self._lease.confirm(place.fencing, place.sent):
+        if not await self._lease.confirm(place.claim, place.sent):
             return False
         place.confirmed, place.written_at = place.sent, clock.monotonic()
         return True
 
     async def _let_go(self, place: _Place) -> None:
         if place.pending:
-            await self._lease.confirm(place.fencing, place.sent)
-        await self._lease.release(place.fencing)
+            await self._lease.confirm(place.claim, place.sent)
+        await self._lease.release(place.claim.fencing)
 
-    def _record(self, event: Recorded) -> Record:
+    def _record(self, event: Recorded, epoch: int) -> Record:
         headers = {
             topics.HEADER_LEDGER: self._ledger,
             topics.HEADER_POSITION: str(event.position),
-            topics.HEADER_EPOCH: str(self._epoch),
+            topics.HEADER_EPOCH: str(epoch),
             topics.HEADER_COMMITMENT: event.commitment.hex(),
             topics.HEADER_CONTENT_TYPE: "application/json",
         }

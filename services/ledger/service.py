@@ -14,7 +14,9 @@ from services.kit.kafka import KafkaProducer, ensure_topics
 from services.kit.settings import SettingsError, Shared
 from services.ledger import api, health
 from services.ledger.appender import Appender
+from services.ledger.certify import Standbys
 from services.ledger.databases import Database
+from services.ledger.fence import Fence
 from services.ledger.hooks import api as hooks_api
 from services.ledger.hooks import connections
 from services.ledger.hooks.deliveries import Hooks
@@ -30,7 +32,7 @@ from services.ledger.wake import Wake
 from services.ledger.writer import Writer
 
 NAME = "ledger"
-REVISION = "0005"
+REVISION = "0006"
 """The migration that this code is written for."""
 ENGINE_SIZE = 2
 """Connections of each database for what is seldom asked; reads and appends have their own."""
@@ -45,6 +47,7 @@ def build(shared: Shared, settings: LedgerSettings, keyring: Keyring) -> service
     api.add_routes(app, api.Desk(parts.reader, parts.wake, parts.appender_for, keyring))
     hooks_api.add_routes(app, parts.hooks, keyring)
     hard, soft = health.checks(parts.reader.placement, parts.preflights)
+    (soft or hard).update(health.safety(parts.reader.placement, parts.standbys))
     # The HTTP path needs no broker: without one only the readers behind Kafka fall behind.
     soft["kafka"] = parts.check_kafka
     service.add_health(app, hard, soft)
@@ -64,9 +67,12 @@ class _Parts:
         self._relays: dict[str, Relay] = {}
         self.reader = _reader(url, settings)
         self.preflights = {
-            base: Preflight(base.url, REVISION, name=base.name)
+            base: Preflight(base.url, REVISION, name=base.name, certified=settings.certified)
             for base in self.reader.placement.databases
         }
+        self._fence = Fence(settings.min_epochs)
+        bases = self.reader.placement.databases if settings.certified else ()
+        self.standbys = {base: Standbys(base.url) for base in bases}
         self.wake = Wake(self.reader)
         self._ingest = self._new_ingest()
         known = connections.read(settings.connections_file, dev=shared.dev)
@@ -79,7 +85,8 @@ class _Parts:
         return self._appenders[name]
 
     def _appender(self, row: LedgerRow) -> Appender:
-        writer = Writer(self.reader.placement.home(row.name).url, row)
+        url = self.reader.placement.home(row.name).url
+        writer = Writer(url, row, certified=self._settings.certified)
         return Appender(writer, self._settings.queue_events)
 
     def _new_ingest(self) -> Ingest | None:
@@ -93,6 +100,8 @@ class _Parts:
         """Open what needs opening and work in the background until the block ends."""
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.reader.close)
+            for standbys in self.standbys.values():
+                stack.callback(standbys.close)
             stack.push_async_callback(self.hooks.store.close)
             await self._open()
             await self.hooks.store.open()
@@ -111,6 +120,7 @@ class _Parts:
             if not self.reader.ledgers:
                 raise
             _log.warning("ledgers.not_all_open", reason=problem.detail)
+        self._fence.admit_all(self.reader.ledgers)
         for base, preflight in self.preflights.items():
             await preflight.rehearse(self.reader.placement.inside(base))
 
@@ -130,6 +140,7 @@ class _Parts:
             preflight = self.preflights[placement.home(name)]
             await preflight.refuse()
             await self.reader.open([name])
+            self._fence.admit(self.reader.ledger(name))
             await preflight.rehearse([self.reader.ledger(name)])
 
     def _appending(self) -> Tasks:
@@ -165,11 +176,16 @@ class _Parts:
     async def _relay(self, name: str) -> None:
         await self._admit(name)
         if name not in self._relays:
-            row, engine = self.reader.ledger(name), self.reader.placement.home(name).engine
-            producer = KafkaProducer(str(self._bootstrap), f"ledger-relay-{name}")
-            lease = Lease(engine, row.id)
-            self._relays[name] = Relay(row, self.reader, self.wake, lease, producer)
+            self._relays[name] = self._new_relay(self.reader.ledger(name))
         await self._with_topics(self._relays[name].run)
+
+    def _new_relay(self, row: LedgerRow) -> Relay:
+        base = self.reader.placement.home(row.name)
+        producer = KafkaProducer(str(self._bootstrap), f"ledger-relay-{row.name}")
+        lease, standbys = Lease(base.engine, row.id), self.standbys.get(base)
+        return Relay(
+            row, self.reader, self.wake, lease, producer, fence=self._fence, standbys=standbys
+        )
 
     async def check_kafka(self) -> str | None:
         """Return None when relays and ingest work, or when there is no broker to work with."""

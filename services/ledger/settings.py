@@ -12,6 +12,7 @@ from pydantic_settings import SettingsConfigDict
 from services.kit.settings import Settings
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_EPOCH = re.compile(r"[1-9][0-9]{0,8}")
 _SCHEMES = ("postgresql://", "postgres://")
 
 
@@ -19,6 +20,14 @@ def _ledger_names(text: str) -> str:
     for name in text.split(","):
         if not _NAME.fullmatch(name.strip()):
             raise ValueError(f"{name!r} is not a ledger's name: a-z, 0-9 and -, a letter first")
+    return text
+
+
+def _epochs(text: str) -> str:
+    for part in filter(None, text.split(",")):
+        name, _, number = part.partition("=")
+        if not (_NAME.fullmatch(name.strip()) and _EPOCH.fullmatch(number.strip())):
+            raise ValueError(f"{part!r} is not of the form ledger=epoch, such as main=2")
     return text
 
 
@@ -54,6 +63,10 @@ class LedgerSettings(Settings):
     pool_size: int = Field(default=5, ge=1, le=100)
     """Connections for reading, for each database."""
 
+    certified: bool = False
+    """Acknowledge only what a synchronous standby has flushed."""
+    min_epoch: Annotated[str, AfterValidator(_epochs)] | None = None
+    """The lowest epoch of a ledger that is accepted, as `main=2,other=3`."""
     connections_file: Path | None = None
     """Who may send webhooks: a JSON list, see services/ledger/hooks/connections.py."""
 
@@ -75,3 +88,9 @@ class LedgerSettings(Settings):
     def ledgers(self) -> list[str]:
         """Return the ledgers' names, each once."""
         return list(dict.fromkeys(name.strip() for name in self.names.split(",")))
+
+    @property
+    def min_epochs(self) -> dict[str, int]:
+        """Return the lowest epochs by ledger."""
+        parts = (part.split("=") for part in (self.min_epoch or "").split(",") if part)
+        return {name.strip(): int(number) for name, number in parts}

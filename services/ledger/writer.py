@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from services.kit import database
-from services.ledger import loading
+from services.ledger import certify, loading
 from services.ledger.model import EventKey, Head, Plan, Snapshot
 from services.ledger.tables import LedgerRow
 
@@ -23,7 +24,7 @@ LOCK = 1818584167
 """First number of the advisory lock of a ledger (the second is its id), as in append_v1.sql."""
 LANES = 2
 """Batches on their way at once."""
-_SETTINGS = {
+_SETTINGS = certify.SETTINGS | {
     "synchronous_commit": "on",  # a receipt promises that the event is on disk
     "default_transaction_isolation": "read committed",
     "idle_in_transaction_session_timeout": "5000",  # whoever stalls with the lock loses it
@@ -32,6 +33,12 @@ _SETTINGS = {
 }
 _FOR_EVER = ("22", "23", "54", "P0")
 """SQLSTATE classes that the same rows will meet again: bad data, a violated rule, a limit."""
+_FAULTS = (
+    *database.DatabaseError,
+    certify.Uncertified,
+    TimeoutError,
+    RuntimeError,  # uvloop: closed handle
+)
 _FENCED = ("RL001", "RL002")
 _PLACES = ", ".join(f"${n}" for n in range(1, 22))
 _APPEND = f"SELECT * FROM ledger.append_v1({_PLACES})"  # noqa: S608 - places for parameters
@@ -81,13 +88,16 @@ class Writer:
         with _translated():
             connection = await self._connection(lane)
             told = (self.ledger.id, self.ledger.epoch, self._certified, probe)
-            row = await connection.fetchrow(_APPEND, *told, *_arguments(plan))
+            async with self._sure(connection):
+                row = await connection.fetchrow(_APPEND, *told, *_arguments(plan))
         assert row is not None  # noqa: S101 - a function with OUT parameters gives one row
         return Answer(*row)
 
     async def confirm(self, lane: int) -> Answer:
         """Make sure that what was read is as safe as what we have stored ourselves."""
-        del lane
+        if self._certified:
+            with _translated():
+                await certify.barrier(await self._connection(lane))
         return Answer("appended")
 
     @contextlib.asynccontextmanager
@@ -105,7 +115,12 @@ class Writer:
                 if not connection.is_closed():
                     await connection.execute("ROLLBACK")
                 raise
-            await connection.execute("COMMIT")
+            async with self._sure(connection):
+                await connection.execute("COMMIT")
+
+    def _sure(self, connection: database.Connection) -> AbstractAsyncContextManager[None]:
+        """Certify the commit of a block, where commits are to be certified."""
+        return certify.certified(connection) if self._certified else contextlib.nullcontext()
 
     async def close(self) -> None:
         """Drop the connections; the next call opens others."""
@@ -128,7 +143,7 @@ def _translated() -> Iterator[None]:
     """Turn the driver's errors into ours."""
     try:
         yield
-    except (*database.DatabaseError, TimeoutError, RuntimeError) as error:  # uvloop: closed handle
+    except _FAULTS as error:
         state = str(getattr(error, "sqlstate", None) or "")
         said = f"{type(error).__name__}: {error}"
         if state in _FENCED:

@@ -6,7 +6,7 @@ else has to know aiokafka's errors.
 rule of positions · `feed` a ledger's events, each once, in order.
 """
 
-from services.kit.kafka.feed import FIRST_EPOCH, KafkaFeed
+from services.kit.kafka.feed import KafkaFeed
 from services.kit.kafka.gapless import FeedBroken
 from services.kit.kafka.producer import KafkaProducer, Undelivered
 from services.kit.kafka.reader import KafkaGroup
@@ -15,7 +15,6 @@ from services.kit.kafka.topics import TopicsUnfit, ensure_topics
 
 __all__ = [
     "EVENTS_PARTITION",
-    "FIRST_EPOCH",
     "FeedBroken",
     "KafkaFeed",
     "KafkaGroup",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,14 +13,17 @@ from services.kit.kafka.reader import Tail, tail
 from services.kit.kafka.record import EVENTS_PARTITION
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from contracts.event import Page, RecordedEvent
 
-FIRST_EPOCH = 1
-"""The epoch of a ledger that was never restored from a backup."""
+EpochOf = Callable[[str], Awaitable[int]]
+"""Tells the epoch of a ledger."""
 LIMIT = 500
 _log = logs.get(__name__)
+
+
+async def first_epoch(_: str) -> int:
+    """Return the epoch of a ledger that never failed over and was never restored."""
+    return 1
 
 
 class Pages(Protocol):
@@ -39,21 +43,21 @@ class KafkaFeed:
     """
 
     def __init__(
-        self, bootstrap: str, refill: Pages, *, epoch: int = FIRST_EPOCH, silence: float = 5
+        self, bootstrap: str, refill: Pages, *, epoch_of: EpochOf = first_epoch, silence: float = 5
     ) -> None:
         self._bootstrap = bootstrap
         self._refill = refill
-        self._epoch = epoch
+        self._epoch_of = epoch_of
         self._silence = silence
 
     async def follow(self, ledger: str, after: int) -> AsyncIterator[list[RecordedEvent]]:
         """See `ports.Feed.follow`.
 
         Raises `Unavailable` when Kafka or the ledger is away, `FeedBroken` when the two contradict
-        each other. `contextlib.aclosing` frees the connections at once.
+        each other, also by their epochs. `contextlib.aclosing` frees the connections at once.
         """
         async with tail(self._bootstrap, topics.EVENTS, EVENTS_PARTITION) as listener:
-            reader = _Reader(ledger, after)
+            reader = _Reader(ledger, after, await self._epoch_of(ledger))
             while True:
                 if reader.lacks:
                     page = await self._refill.page(ledger, reader.cursor, limit=LIMIT)
@@ -64,7 +68,7 @@ class KafkaFeed:
     async def _listen(self, listener: Tail, reader: _Reader) -> list[RecordedEvent]:
         records = await listener.read(LIMIT, self._silence)
         arrivals = (gapless.Arrival(dict(r.headers), r.value) for r in records)
-        taken = gapless.take(arrivals, reader.ledger, self._epoch, reader.cursor)
+        taken = gapless.take(arrivals, reader.ledger, reader.epoch, reader.cursor)
         return reader.hear(taken, silent=not records)
 
 
@@ -74,6 +78,7 @@ class _Reader:
 
     ledger: str
     cursor: int
+    epoch: int
     lacks: bool = True
     """Whether the ledger has to be asked; so it is at the start."""
     cause: str = ""

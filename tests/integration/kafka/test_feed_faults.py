@@ -56,7 +56,7 @@ async def reading(broker: str, ledger: LiveLedger, **how: Any) -> AsyncIterator[
 async def records(ledger: LiveLedger, broker: str) -> list[Record]:
     """Return the records that the relay would send, by position from 1."""
     relay = ledger.relay(broker)
-    return [relay._record(event) for event in (await ledger.reader.page(ledger.name, 0)).events]
+    return [relay._record(event, 1) for event in (await ledger.reader.page(ledger.name, 0)).events]
 
 
 def gaps(ledger: LiveLedger) -> float:
@@ -154,6 +154,19 @@ async def test_another_epoch_stops_the_reader(
         await producer.deliver([with_header(record, topics.HEADER_EPOCH, b"2")])
         with pytest.raises(FeedBroken, match="in epoch 2, and we follow epoch 1"):
             await reader.take(1)
+
+
+async def test_a_reader_that_starts_again_follows_the_epoch_that_the_ledger_tells(
+    broker: str, ledger: LiveLedger, producer: KafkaProducer
+) -> None:
+    async def second(_: str) -> int:
+        return 2
+
+    async with reading(broker, ledger, epoch_of=second) as reader:
+        await ledger.append(1)
+        [record] = await records(ledger, broker)
+        await producer.deliver([with_header(record, topics.HEADER_EPOCH, b"2")])
+        assert await reader.take(1) == [1]
 
 
 async def test_without_any_relay_the_ledger_is_asked_after_a_silence(

@@ -12,9 +12,13 @@ from sqlalchemy.exc import IntegrityError
 
 from contracts import topics
 from contracts.event import RecordedEvent
+from contracts.problem import Unavailable
 from services.kit.kafka import KafkaProducer, Record, Undelivered
 from services.kit.metrics import REGISTRY
+from services.ledger.epoch import begin
+from services.ledger.fence import Fence
 from services.ledger.lease import Lease
+from services.ledger.relay import Relay
 from tests.integration.kafka.live import LiveLedger, running, until
 
 pytestmark = pytest.mark.kafka
@@ -162,13 +166,13 @@ async def test_a_holder_that_wakes_up_late_confirms_nothing(
     late = Lease(ledger.engine, ledger.row.id, seconds=0.1)
     claim = await late.claim()
     assert claim is not None
-    assert await late.confirm(claim.fencing, 5)
+    assert await late.confirm(claim, 5)
     assert await Lease(ledger.engine, ledger.row.id).claim() is None
     await asyncio.sleep(0.15)
     taken = await Lease(ledger.engine, ledger.row.id).claim()
     assert taken is not None
     assert (taken.fencing, taken.confirmed) == (claim.fencing + 1, 5)
-    assert not await late.confirm(claim.fencing, 9)
+    assert not await late.confirm(claim, 9)
     await late.release(claim.fencing)
     assert await Lease(ledger.engine, ledger.row.id).claim() is None  # nor did it let go
     assert await ledger.confirmed() == 5
@@ -179,13 +183,42 @@ async def test_nobody_can_step_back(ledger: LiveLedger, change: str) -> None:
     lease = Lease(ledger.engine, ledger.row.id)
     claim = await lease.claim()
     assert claim is not None
-    assert await lease.confirm(claim.fencing, 5)
-    assert not await lease.confirm(claim.fencing, 4)
+    assert await lease.confirm(claim, 5)
+    assert not await lease.confirm(claim, 4)
     await lease.release(claim.fencing)
     await Lease(ledger.engine, ledger.row.id).claim()
     with pytest.raises(IntegrityError, match="would step back"):
         async with ledger.engine.begin() as connection:
             await connection.execute(text(f"UPDATE ledger.relay SET {change}"))  # noqa: S608
+
+
+async def test_a_new_epoch_ends_the_lease_of_the_former(ledger: LiveLedger) -> None:
+    lease = Lease(ledger.engine, ledger.row.id)
+    claim = await lease.claim()
+    assert claim is not None
+    assert claim.epoch == 1
+    await begin(ledger.url, ledger.name, "a failover")
+    assert not await lease.confirm(claim, 5)
+    await lease.release(claim.fencing)
+    again = await lease.claim()
+    assert again is not None
+    assert (again.epoch, again.confirmed) == (2, 0)
+
+
+async def test_a_process_that_met_a_later_epoch_relays_nothing_of_an_earlier(
+    broker: str, ledger: LiveLedger
+) -> None:
+    producer = KafkaProducer(broker, "stale")
+    relay = Relay(
+        ledger.row,
+        ledger.reader,
+        ledger.wake,
+        Lease(ledger.engine, ledger.row.id),
+        producer,
+        fence=Fence({ledger.name: 2}),
+    )
+    with pytest.raises(Unavailable, match="epoch 1, and epoch 2 has begun"):
+        await relay.run()
 
 
 async def test_without_a_broker_the_relay_says_so_and_goes_on_trying(ledger: LiveLedger) -> None:

@@ -1,4 +1,4 @@
-"""The ledger over HTTP, as a client meets it."""
+"""The ledger over HTTP, as a client meets it: with the hot routes in front, and without them."""
 
 from __future__ import annotations
 
@@ -38,13 +38,15 @@ def event(id_: object, **attributes: Any) -> dict[str, Any]:
             "subject": "change:acme/pay@1", "data": {"n": 1}} | attributes  # fmt: skip
 
 
-@pytest.fixture
-async def service(database_url: str) -> AsyncIterator[Service]:
+@pytest.fixture(params=["raw edge in front", "FastAPI alone"])
+async def service(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Service]:
     keys = Keyring([demo_key()])
     for name, scope in [("reader", "read"), ("writer", "event:write")]:
         _, key = make_key(name, [scope], 1, clock.now())
         keys.add(replace(key, sha256=digest(name)))
     built = build(Shared(DATABASE_URL=database_url), LedgerSettings(), keys)
+    if request.param == "FastAPI alone":
+        built.app.fronts = ()
     async with built.run():
         yield built
 

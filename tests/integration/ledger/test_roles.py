@@ -28,6 +28,7 @@ pytestmark = pytest.mark.postgres
 MAY = """
 table                    owner  appender reader courier projector eraser verifier
 ledger.ledger            SIUdt  S        S      SI      -         -      S
+ledger.epoch             SIudt  -        S      -       -         -      S
 ledger.event             SIudt  S        S      -       -         -      S
 ledger.event_body        SIudt  S        S      -       -         Sd     S
 ledger.subject           SIudt  S        S      -       -         -      S
@@ -217,6 +218,7 @@ async def test_every_connection_of_ours_takes_its_role(
         assert {name: await check() for name, check in service.checks.items()} == {
             "database": None,
             "preflight": None,
+            "epoch": None,
         }
     reader = Reader(database.engine(url, "test", role="rlg_reader"))
     await reader.open(["main", "other"])  # the service has created them

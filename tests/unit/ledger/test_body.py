@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import catalogue
-from contracts.event import MAX_EVENT_BYTES, Origin
+from contracts.event import MAX_EVENT_BYTES, Origin, format_time
 from contracts.problem import Invalid, TooLarge
 from services.ledger import body
 from services.ledger.model import Submission
@@ -109,3 +109,21 @@ def test_what_was_put_in_comes_out_of_the_stored_bytes(data: Any, principal: str
     receipt = back.receipt("main")
     assert (receipt.event_id, receipt.source, receipt.position) == ("1", "/s", 3)
     assert receipt.commitment == made.commitment.hex()
+
+
+@pytest.mark.parametrize("via", [None, "service:é"])
+def test_a_recorded_event_is_canonical_json_with_the_event_last(via: str | None) -> None:
+    origin = Origin(principal='key:"ci"', assurance="A2", via=via, connection="c", raw_sha256="0")
+    made = body.make(Submission(submission().event, origin))
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    back = body.Recorded(3, {"b:1": 2, "a:1": 1}, moment, made.commitment, made.body)
+    head = {"position": 3, "versions": {"a:1": 1, "b:1": 2}, "assurance": "A2",
+            "recorded_at": "2026-01-01T00:00:00.000000Z", "principal": 'key:"ci"',
+            "commitment": made.commitment.hex()} | ({"via": via} if via else {})  # fmt: skip
+    written = json.dumps(head, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert back.as_json() == written[:-1].encode() + b',"event":' + back.event + b"}"
+
+
+def test_times_are_written_in_utc_with_microseconds() -> None:
+    moment = datetime(2026, 1, 1, 1, 2, 3, 4, tzinfo=timezone(timedelta(hours=1)))
+    assert format_time(moment) == "2026-01-01T00:02:03.000004Z"

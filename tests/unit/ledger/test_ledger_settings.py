@@ -22,6 +22,21 @@ def test_a_name_that_cannot_stand_in_a_path_is_refused(
         LedgerSettings()
 
 
+def test_the_lowest_epochs_are_told_by_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LedgerSettings().min_epochs == {}
+    monkeypatch.setenv("LEDGER_MIN_EPOCH", "main=2, eu-west=13")
+    assert LedgerSettings().min_epochs == {"main": 2, "eu-west": 13}
+
+
+@pytest.mark.parametrize("epochs", ["2", "main", "main=0", "main=two", "main=-1", "main=2=3"])
+def test_an_epoch_that_cannot_be_read_is_refused(
+    epochs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEDGER_MIN_EPOCH", epochs)
+    with pytest.raises(ValidationError):
+        LedgerSettings()
+
+
 def test_databases_are_pairs_whatever_is_in_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     acme, beta = "postgresql://u:p=a,b%20c@h1,h2/x?host=/s", "postgres://u@h/y"
     monkeypatch.setenv("LEDGER_NAMES", "main,acme,beta")

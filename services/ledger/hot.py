@@ -1,0 +1,204 @@
+"""The ledger's hot routes: what they do, and how a raw request finds them.
+
+The functions are the one implementation; the routes of `services.ledger.api` document them and
+call them too. A raw request whose address is not in its plainest form (an unknown or repeated
+parameter, a number out of range) is left to those routes, which say what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import parse_qsl
+
+from contracts.problem import Invalid
+from contracts.subject import is_key
+from services.kit.hot import Ask, Handler
+from services.kit.identity import Keyring, Principal, authenticate
+from services.ledger import answers, asking, bindings
+from services.ledger.admission import of_group, read_group, submission
+from services.ledger.appender import Appenders
+from services.ledger.model import Outcome, Submission
+from services.ledger.store import Reader
+from services.ledger.wake import Wake, page_or_wait
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import Scope
+
+PREFIX = "/v1/ledgers/{ledger}"
+MAX_LIMIT = 1000
+MAX_WAIT = 30
+_LINES = bindings.NDJSON.encode()
+_PATH = re.compile(r"/v1/ledgers/([^/]+)/(?:(events|appends)|subjects/(.*)/history)")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the routes work with."""
+
+    reader: Reader
+    wake: Wake
+    appender_for: Appenders
+    keyring: Keyring
+
+    def require(self, headers: Mapping[str, str], scope: str) -> Principal:
+        """Return who asks, or raise `Unauthenticated` or `Forbidden`."""
+        who = authenticate(self.keyring, headers)
+        who.require(scope)
+        return who
+
+
+async def append_events(desk: Desk, ledger: str, who: Principal, ask: Ask) -> Response:
+    """Append one event or many; see the route of the same name."""
+    appender = desk.appender_for(ledger)
+    sent = bindings.read(ask.headers, await ask.body())
+    checked = [submission(event, who) for event in sent.events]
+    accepted = [item for item in checked if isinstance(item, Submission)]
+    async with ask.unless_gone():
+        appended = await appender.append_each(accepted, deadline=asking.deadline(ask.headers))
+    outcomes = iter(appended)
+    results = [item if isinstance(item, Outcome) else next(outcomes) for item in checked]
+    return answers.single(results[0], ask.path) if sent.single else answers.each(results)
+
+
+async def append_group(desk: Desk, ledger: str, who: Principal, ask: Ask) -> Response:
+    """Append all events or none; see the route of the same name."""
+    appender = desk.appender_for(ledger)
+    asked = read_group(bindings.loads(await ask.body()))
+    items = [of_group(index, event, who) for index, event in enumerate(asked.events)]
+    async with ask.unless_gone():
+        outcomes = await appender.append_group(
+            items, asked.expect, deadline=asking.deadline(ask.headers)
+        )
+    return answers.group(outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """Which events a page is to give."""
+
+    after: int = 0
+    limit: int | None = None
+    type: str | None = None
+    subject: str | None = None
+    wait: float = 0
+
+
+async def page(desk: Desk, ledger: str, query: PageQuery, ask: Ask) -> Response:
+    """Give a page; see the route `events`."""
+    async with ask.unless_gone():
+        window = await page_or_wait(
+            desk.reader, desk.wake, ledger, query.after, query.limit or 100,
+            type_=query.type, subject=query.subject, wait=query.wait,
+        )  # fmt: skip
+    return answers.page(window)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Which part of a history is asked for."""
+
+    after_version: int = 0
+    as_of: str | None = None
+    limit: int = 100
+
+
+async def history(desk: Desk, ledger: str, subject: str, query: HistoryQuery) -> Response:
+    """Give a part of a subject's history; see the route of the same name."""
+    if not is_key(subject):
+        raise Invalid(f"{subject!r} is not a subject key of the form kind:id")
+    window = await desk.reader.history(
+        ledger,
+        subject,
+        after_version=query.after_version,
+        as_of=asking.as_of(query.as_of),
+        limit=query.limit,
+    )
+    return answers.history(subject, window)
+
+
+Found: TypeAlias = tuple[str, Handler]
+_Verb: TypeAlias = Callable[[Desk, str, Principal, Ask], Awaitable["Response"]]
+_APPENDS: Mapping[str, _Verb] = {"events": append_events, "appends": append_group}
+_PAGE = {
+    "after": asking.whole(0, 2**63 - 1),
+    "limit": asking.whole(1, MAX_LIMIT),
+    "type": asking.text,
+    "subject": asking.text,
+    "wait": asking.seconds(MAX_WAIT),
+}
+_HISTORY = {
+    "after_version": asking.whole(0, 2**31 - 1),
+    "as_of": asking.text,
+    "limit": asking.whole(1, MAX_LIMIT),
+}
+
+
+class Routes:
+    """Finds the handler of a raw request."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def find(self, scope: Scope, path: str) -> Found | None:
+        """Return the route template and the handler, or None: not hot, or not plain."""
+        found = _PATH.fullmatch(path)
+        if found is None:
+            return None
+        ledger, verb, subject = found.groups()
+        if scope["method"] == "POST" and verb is not None:
+            return self._append(ledger, verb)
+        if scope["method"] != "GET" or verb == "appends":
+            return None
+        if verb is None:
+            return self._history(scope, ledger, subject)
+        return self._page(scope, ledger)
+
+    def _append(self, ledger: str, verb: str) -> Found:
+        desk, work = self._desk, _APPENDS[verb]
+
+        async def handle(ask: Ask) -> Response:
+            return await work(desk, ledger, desk.require(ask.headers, "event:write"), ask)
+
+        return f"{PREFIX}/{verb}", handle
+
+    def _page(self, scope: Scope, ledger: str) -> Found | None:
+        given = _plain(scope["query_string"], _PAGE)
+        if given is None or _wants_lines(scope):
+            return None
+        query = PageQuery(**given)
+
+        async def handle(ask: Ask) -> Response:
+            self._desk.require(ask.headers, "read")
+            return await page(self._desk, ledger, query, ask)
+
+        return f"{PREFIX}/events", handle
+
+    def _history(self, scope: Scope, ledger: str, subject: str) -> Found | None:
+        given = _plain(scope["query_string"], _HISTORY)
+        if given is None:
+            return None
+        query = HistoryQuery(**given)
+
+        async def handle(ask: Ask) -> Response:
+            self._desk.require(ask.headers, "read")
+            return await history(self._desk, ledger, subject, query)
+
+        return f"{PREFIX}/subjects/{{subject:path}}/history", handle
+
+
+def _plain(query: bytes, known: Mapping[str, Callable[[str], Any]]) -> dict[str, Any] | None:
+    """Return the parameters of a query in which each is known, stands once and is in range."""
+    try:
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+        given = {name: known[name](text) for name, text in pairs}
+    except (KeyError, ValueError):
+        return None
+    return given if len(given) == len(pairs) else None
+
+
+def _wants_lines(scope: Scope) -> bool:
+    return any(name == b"accept" and _LINES in value for name, value in scope["headers"])
