@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import uvloop
+
 from contracts import catalogue
 from contracts.event import Origin
 from contracts.problem import Unavailable
@@ -169,7 +171,7 @@ async def read_frame(reader: asyncio.StreamReader) -> Any:
 
 def serve(url: str, row: LedgerRow, path: str) -> None:
     """Run an engine behind a unix socket until it is killed (target of a process)."""
-    asyncio.run(_serve(url, row, path))
+    uvloop.run(_serve(url, row, path))  # the loop that the product runs on
 
 
 async def _serve(url: str, row: LedgerRow, path: str) -> None:

@@ -27,8 +27,8 @@ from services.kit import clock, database
 from services.ledger.store import Reader
 from services.ledger.tables import LedgerRow
 from tests.faults.doors import EngineProcess, Unknown
-from tests.faults.server import Victim
 from tests.faults.soak_check import Acknowledged, check
+from tests.faults.victim import Victim
 from tests.faults.workload import FINE, Ask
 
 BATCH = 100

@@ -19,7 +19,7 @@ from tests.faults.conftest import note, seeds
 from tests.faults.doors import Engine
 from tests.faults.record import Record
 from tests.faults.schedule import Run, Stage, play
-from tests.faults.server import Victim
+from tests.faults.victim import Victim
 from tests.faults.workload import Workload
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
