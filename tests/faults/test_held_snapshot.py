@@ -21,7 +21,7 @@ from tests.faults.schedule import Stage
 from tests.faults.workload import FINE, Ask
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
-BATCHES = 25
+BATCHES = 12
 ROUNDS = 3
 TOUCHED = """
 SELECT sum(heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read)::bigint
