@@ -58,8 +58,14 @@ fmt: .venv/dev.stamp ## format and mend what lint can mend
 	@$(PY) -m ruff check --fix
 	@$(PY) -m ruff format
 
+# A peer that cannot be had here is no reason to measure nothing: its cells say so.
+.venv/bench.stamp: .venv/dev.stamp
+	@echo "installing the peers of the benchmarks (once)"
+	@$(UV) sync --frozen --group bench || echo "!! not all peers could be installed; going on without"
+	@touch $@
+
 .PHONY: bench
-bench: .venv/dev.stamp ## all benchmarks, each beside a peer or a physical limit
+bench: .venv/bench.stamp ## all benchmarks, each beside a peer or a physical limit
 	@$(PY) -m bench
 
 .PHONY: schemas

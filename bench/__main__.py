@@ -9,32 +9,49 @@ import sys
 
 import uvloop
 
-from bench import append, freshness
+from bench import append, edge, explain, freshness, growth, read
+from bench.asked import Asked
 from deploy.embedded import EmbeddedUnavailable
 
-BENCHES = {bench.NAME: bench.run for bench in (append, freshness)}
+BENCHES = {bench.NAME: bench.run for bench in (append, edge, read, growth, freshness)}
+TOOLS = {explain.NAME: explain.run}
+"""Not run unless asked for: they measure nothing."""
 
 
 def main() -> int:
     """Run what was asked for; 1 when this machine cannot run it."""
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("name", nargs="?", choices=sorted(BENCHES), help="default: all")
-    parser.add_argument("--seconds", type=float, default=3, help="of one cell (default: 3)")
-    parser.add_argument("--rounds", type=int, default=5, help="each has every cell (default: 5)")
-    parser.add_argument("--seed", type=int, help="of the order of the cells")
-    asked = parser.parse_args()
-    if asked.seconds <= 0 or asked.rounds < 1:
-        parser.error("seconds and rounds are positive")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is put away
-    chance = random.Random(asked.seed)
-    for name in [asked.name] if asked.name else BENCHES:
-        print(f"{name}: {asked.rounds} rounds, {asked.seconds:g} s a cell", flush=True)
+    name, asked = _asked()
+    for one in [name] if name else BENCHES:
+        if one in BENCHES:
+            print(f"{one}: {asked.rounds} rounds, {asked.seconds:g} s a cell", flush=True)
         try:
-            print(uvloop.run(BENCHES[name](asked.seconds, asked.rounds, chance)), flush=True)
+            print(uvloop.run((BENCHES | TOOLS)[one](asked)), flush=True)
         except EmbeddedUnavailable as reason:
-            print(f"bench {name}: {reason}", file=sys.stderr)
+            print(f"bench {one}: {reason}", file=sys.stderr)
             return 1
     return 0
+
+
+def _asked() -> tuple[str | None, Asked]:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    add = parser.add_argument
+    add("name", nargs="?", choices=sorted(BENCHES | TOOLS), help="default: all")
+    add("--seconds", type=float, default=3, help="of one cell (default: 3)")
+    add("--rounds", type=int, default=5, help="each has every cell (default: 5)")
+    add("--seed", type=int, help="of the order of the cells")
+    add("--only", default=[], nargs="+", metavar="CELL", help="only these cells (with * and ?)")
+    add("--events", type=int, default=500_000,
+        help="of growth's large ledger (default: 500000; the goal speaks of 5000000)")  # fmt: skip
+    add("--held-minutes", type=float, default=1,
+        help="age of growth's snapshot (default: 1; the goal speaks of 10)")  # fmt: skip
+    said = parser.parse_args()
+    if said.seconds <= 0 or said.rounds < 1 or said.events < 1 or said.held_minutes < 0:
+        parser.error("seconds, rounds and events are positive, and held-minutes not negative")
+    chance = random.Random(said.seed)
+    return said.name, Asked(
+        said.seconds, said.rounds, chance, said.events, said.held_minutes, said.only
+    )
 
 
 if __name__ == "__main__":

@@ -9,15 +9,15 @@ and what a poll takes is a figure too. `roundtrip`: 50 records a second through 
 from __future__ import annotations
 
 import asyncio
-import random
 import tempfile
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from bench.asked import Asked
 from bench.product import Product, product
-from bench.report import LOW_PERCENT, Book, latencies, percentile, shuffled
+from bench.report import LOW_PERCENT, Book, latencies, percentile, ratio_table
 from bench.roundtrip import Roundtrip, paced, roundtrip
 from bench.servers import broker
 from bench.workload import report
@@ -112,7 +112,7 @@ def deployment_started(release: str) -> dict[str, Any]:
             "repository": repository, "sender": creator}  # fmt: skip
 
 
-async def run(seconds: float, rounds: int, chance: random.Random) -> str:
+async def run(asked: Asked) -> str:
     """Measure all cells, print the table and return the line of JSON."""
     book = Book(NAME, CELLS)
     with tempfile.TemporaryDirectory(prefix="rlg-bench-") as name:
@@ -121,15 +121,15 @@ async def run(seconds: float, rounds: int, chance: random.Random) -> str:
             await server.ensure_database(_DATABASE)
             url = server.dsn(_DATABASE)
             async with product(folder, url, kafka) as running, roundtrip(kafka) as trip:
-                for cell in shuffled(CELLS, rounds, chance):
-                    book.note(cell, await _measure(cell, running, trip, seconds))
-    print(book.table())
+                for cell in asked.order(CELLS):
+                    book.note(cell, await _measure(cell, running, trip, asked.seconds))
     figures = book.figures()
     shortcuts = {name: figures[f"events_{name}"] for name in ("p50_ms", "p99_ms")}
     ratios = {
         "vs_raw_roundtrip": book.ratio("events", "roundtrip", "p50_ms"),
         "webhook_vs_raw_roundtrip": book.ratio("webhooks", "roundtrip", "p50_ms"),
     }
+    print(book.table(), ratio_table(ratios), sep="\n\n")
     return book.line(ratios, shortcuts | figures)
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import socket
-import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,19 +12,15 @@ from typing import Any
 
 import httpx2
 
+from bench.running import Running, running
 from contracts.event import OURS
-from deploy.embedded import guard
 from services.kit import clock
-from services.kit.settings import PREFIXES, environment
+from services.kit.identity import make_key, write_key
 from services.ledger.hooks.connections import DEMO_SECRET
 from services.ledger.hooks.signature import sign_github
 
-ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 120
-STOP_PLAN = (("SIGINT", 30.0),)
 _OK, _CREATED, _ACCEPTED = 200, 201, 202
-_KEY = {"authorization": "Bearer demo-key"}
-_SERVERS = ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")
+DEMO_KEY = "demo-key"
 
 
 class Product:
@@ -95,57 +87,25 @@ class Product:
 @asynccontextmanager
 async def product(folder: Path, database_url: str, kafka: str) -> AsyncIterator[Product]:
     """Run `python -m services all` on given servers for the time of the block."""
-    port = _free_port()
-    kept = {n: v for n, v in environment().items() if not n.startswith((*PREFIXES, *_SERVERS))}
-    told = {"RLG_DEV": "1", "RLG_DEMO": "0", "RLG_DATA": str(folder), "RLG_PORT": str(port),
+    told = {"RLG_DEV": "1", "RLG_DEMO": "0", "RLG_DATA": str(folder), "RLG_PORT": "{port}",
             "DATABASE_URL": database_url, "KAFKA_BOOTSTRAP_SERVERS": kafka}  # fmt: skip
-    url, log = f"http://127.0.0.1:{port}", folder / "product.log"
-    process = await asyncio.to_thread(_start, kept | told, folder, log)
-    try:
-        async with httpx2.AsyncClient(base_url=url, headers=_KEY, timeout=30) as http:
+    async with running(["services", "all"], folder, told) as server:
+        key = {"authorization": f"Bearer {DEMO_KEY}"}
+        async with httpx2.AsyncClient(base_url=server.url, headers=key, timeout=30) as http:
             made = Product(http)
-            await _until_ready(made, process, log)
+            await server.until(made.ready)
             yield made
-    finally:
-        await asyncio.to_thread(_stop, process)
 
 
-def _start(env: Mapping[str, str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start it under the guard of the embedded servers: it ends when we do, in whatever way."""
-    script = [sys.executable, "-I", "-S", guard.__file__, str(folder / "product.json")]
-    command = [json.dumps(STOP_PLAN), sys.executable, "-m", "services", "all"]
-    with log.open("wb") as out:
-        return subprocess.Popen(  # noqa: S603 - our own command line
-            [*script, *command],
-            env=env,
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-
-
-async def _until_ready(product: Product, process: subprocess.Popen[bytes], log: Path) -> None:
-    ends = clock.monotonic() + START_SECONDS
-    while not await product.ready():
-        assert process.poll() is None, _told("ended at start", log)
-        assert clock.monotonic() < ends, _told("is not ready", log)
-        await asyncio.sleep(0.1)
-
-
-def _told(fate: str, log: Path) -> str:
-    return f"the product {fate}:\n{log.read_text(encoding='utf-8', errors='replace')}"
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Let go of the guard, which ends the product as Ctrl-C does, and for certain."""
-    assert process.stdin is not None
-    process.stdin.close()
-    process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@asynccontextmanager
+async def ledger_alone(folder: Path, database_url: str) -> AsyncIterator[tuple[Running, str]]:
+    """Run `python -m services ledger` as in production, without a broker; yield it and a key."""
+    secret, stored = make_key("bench", ["event:write", "read"], 1, clock.now())
+    keys = folder / "keys.json"
+    keys.unlink(missing_ok=True)
+    write_key(keys, stored)
+    told = {"RLG_DATA": str(folder), "RLG_PORT": "{port}", "DATABASE_URL": database_url,
+            "RLG_KEYS_FILE": str(keys)}  # fmt: skip
+    async with running(["services", "ledger"], folder, told) as server:
+        await server.until(server.answers)
+        yield server, secret

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-HEADER = ("cell", "figure", "min", "median", "max")
 LOW_PERCENT, HIGH_PERCENT = 50, 99
+_NOTHING = "–"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +64,33 @@ class Book:
         """Take down what one cell gave in one round."""
         self._noted[cell].append(figures)
 
-    def ratio(self, cell: str, over: str, figure: str) -> float:
-        """Return the median of the ratios of the same rounds."""
-        pairs = zip(self._column(cell, figure), self._column(over, figure), strict=True)
-        return median(ours / theirs for ours, theirs in pairs)
+    def ratio(self, cell: str, over: str, figure: str) -> Spread | None:
+        """Return the spread of the ratios of the same rounds; None if a cell was not measured."""
+        ours, theirs = self._column(cell, figure), self._column(over, figure)
+        if not ours or not theirs:
+            return None
+        return spread([one / other for one, other in zip(ours, theirs, strict=True)])
 
     def figures(self) -> dict[str, float]:
         """Return the median of every figure as `<cell>_<figure>`."""
-        return {f"{cell}_{figure}": _rounded(one.middle) for cell, figure, one in self._spreads()}
+        return {
+            f"{cell}_{figure}": _rounded(spread(self._column(cell, figure)).middle)
+            for cell, noted in self._noted.items()
+            for figure in (noted[0] if noted else ())
+        }
 
     def table(self) -> str:
-        """Return minimum, median and maximum of every figure, for people."""
-        rows = [
-            (cell, figure, _shown(one.low), _shown(one.middle), _shown(one.high))
-            for cell, figure, one in self._spreads()
-        ]
-        widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
-        return "\n".join(_aligned(row, widths) for row in (HEADER, *rows))
+        """Return a row a cell: minimum / median / maximum of every figure, for people."""
+        measured = [cell for cell, noted in self._noted.items() if noted]
+        names = list(dict.fromkeys(f for cell in measured for f in self._noted[cell][0]))
+        rows = [(cell, *(self._shown(cell, name) for name in names)) for cell in measured]
+        return _aligned([("cell", *names), *rows])
 
-    def line(self, ratios: Mapping[str, float], figures: Mapping[str, float]) -> str:
-        """Return the last line of a benchmark: one JSON object."""
+    def line(self, ratios: Mapping[str, Spread | None], figures: Mapping[str, float]) -> str:
+        """Return the last line of a benchmark: one JSON object; null is what was not measured."""
         said = {
             "bench": self._bench,
-            "ratios": {name: round(value, 3) for name, value in ratios.items()},
+            "ratios": {name: one and round(one.middle, 3) for name, one in ratios.items()},
             "figures": dict(figures),
         }
         return json.dumps(said)
@@ -94,20 +98,35 @@ class Book:
     def _column(self, cell: str, figure: str) -> list[float]:
         return [noted[figure] for noted in self._noted[cell]]
 
-    def _spreads(self) -> Iterator[tuple[str, str, Spread]]:
-        for cell, noted in self._noted.items():
-            for figure in noted[0] if noted else ():
-                yield cell, figure, spread(self._column(cell, figure))
+    def _shown(self, cell: str, figure: str) -> str:
+        if figure not in self._noted[cell][0]:
+            return _NOTHING
+        return _in_words(spread(self._column(cell, figure)))
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    words, numbers = row[:2], row[2:]
-    left = [word.ljust(width) for word, width in zip(words, widths[:2], strict=True)]
-    right = [number.rjust(width) for number, width in zip(numbers, widths[2:], strict=True)]
-    return "  ".join((*left, *right))
+def ratio_table(ratios: Mapping[str, Spread | None]) -> str:
+    """Return minimum / median / maximum of every ratio, for people."""
+    rows = [(name, _NOTHING if one is None else _in_words(one)) for name, one in ratios.items()]
+    return _aligned([("ratio", "min/median/max"), *rows])
 
 
-def _shown(value: float) -> str:
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            (row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])),
+        )
+        for row in rows
+    )
+
+
+def _in_words(one: Spread) -> str:
+    if one.low == one.high:
+        return _short(one.middle)
+    return "/".join(map(_short, (one.low, one.middle, one.high)))
+
+
+def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.2f}"  # noqa: PLR2004 - three digits or so
 
 

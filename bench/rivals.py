@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from services.ledger.writer import LOCK
 
 CONNECTIONS = 16
 """Of the locked design. More do not help: the lock lets one work at a time."""
+SPLIT_FROM = 8
+"""Events outstanding from which two batches fly at once, as in the ledger's own appender."""
 SETTINGS = {"synchronous_commit": "on", "enable_seqscan": "off"}
 """As the ledger's own writer has them."""
 
@@ -71,48 +74,69 @@ class Prepared:
 
 
 class Raw:
-    """One batch in flight; while it commits, the next one gathers. No check of any kind."""
+    """Batches in flight, one a connection; meanwhile the next one gathers. No check of any kind."""
 
     def __init__(
         self,
-        connection: database.Connection,
+        connections: Sequence[database.Connection],
         prepared: Prepared,
         make: Callable[[Submission], Item] = body.make,
     ) -> None:
-        self._connection = connection
+        self._connections = connections
         self._prepared = prepared
         self._make = make
         self._head = prepared.head
         self._versions = dict(prepared.versions)
         self._queue: deque[tuple[Item, asyncio.Future[dict[str, int]]]] = deque()
+        self._flying = 0
         self._news = asyncio.Event()
 
-    async def append(self, call: Call) -> Mapping[str, int]:
-        """Store one event and return the versions of its subjects."""
-        answer: asyncio.Future[dict[str, int]] = asyncio.get_running_loop().create_future()
-        self._queue.append((self._make(call.submission), answer))
+    async def append(self, calls: Sequence[Call]) -> Sequence[Mapping[str, int]]:
+        """See `Design`."""
+        loop = asyncio.get_running_loop()
+        some = [(self._make(call.submission), loop.create_future()) for call in calls]
+        self._queue.extend(some)
         self._news.set()
-        return await answer
+        return [await answer for _, answer in some]
 
     async def run(self) -> None:
         """Store batches for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            for connection in self._connections:
+                tasks.create_task(self._fly(connection))
+
+    async def _fly(self, connection: database.Connection) -> None:
         while True:
             await self._news.wait()
-            size = min(len(self._queue), MAX_BATCH_EVENTS)
-            batch = [self._queue.popleft() for _ in range(size)]
+            batch = [self._queue.popleft() for _ in range(self._size())]
             if not self._queue:
                 self._news.clear()
-            await self._store(batch)
+            if batch:
+                await self._store(connection, batch)
             await asyncio.sleep(0)  # as the appender does
 
-    async def _store(self, batch: list[tuple[Item, asyncio.Future[dict[str, int]]]]) -> None:
+    def _size(self) -> int:
+        """Return the next batch's size: with two in flight half of all, else they would join."""
+        waiting = len(self._queue)
+        outstanding = waiting + self._flying
+        if len(self._connections) > 1 and outstanding >= SPLIT_FROM:
+            waiting = min(waiting, -(-outstanding // len(self._connections)))
+        return min(waiting, MAX_BATCH_EVENTS)
+
+    async def _store(
+        self,
+        connection: database.Connection,
+        batch: list[tuple[Item, asyncio.Future[dict[str, int]]]],
+    ) -> None:
         items = [item for item, _ in batch]
         versions = [self._next(item) for item in items]
         ids = [self._prepared.subjects[key] for item in items for key in item.subjects]
         flat = [version for one in versions for version in one.values()]
+        head, self._head = self._head, self._head + len(items)
+        self._flying += len(items)
         rows = _rows(items, ids, flat)
-        await self._connection.execute(_INSERT, self._prepared.ledger_id, self._head, *rows)
-        self._head += len(items)
+        await connection.execute(_INSERT, self._prepared.ledger_id, head, *rows)
+        self._flying -= len(items)
         for (_, answer), one in zip(batch, versions, strict=True):
             answer.set_result(one)
 
@@ -130,8 +154,11 @@ class Locked:
         self._free = list(connections)
         self._turn = asyncio.Semaphore(len(connections))  # first come, first served
 
-    async def append(self, call: Call) -> Mapping[str, int]:
-        """Store one event, unless its id is stored already, and return its subjects' versions."""
+    async def append(self, calls: Sequence[Call]) -> Sequence[Mapping[str, int]]:
+        """See `Design`: one event after another, none whose id is stored already."""
+        return [await self._append(call) for call in calls]
+
+    async def _append(self, call: Call) -> Mapping[str, int]:
         item = body.make(call.submission)
         async with self._turn:
             connection = self._free.pop()
@@ -156,6 +183,35 @@ class Locked:
         rows = _rows([item], state["ids"], versions)
         await connection.execute(_INSERT, self._ledger, state["head"], *rows)
         return dict(zip(keys, versions, strict=True))
+
+
+@asynccontextmanager
+async def raw(
+    url: str, prepared: Prepared, flights: int, make: Callable[[Submission], Item] = body.make
+) -> AsyncIterator[Raw]:
+    """Open `Raw` with so many batches in flight."""
+    async with _connections(url, flights) as connections:
+        made = Raw(connections, prepared, make)
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(made.run())
+            yield made
+            task.cancel()
+
+
+@asynccontextmanager
+async def locked(url: str, prepared: Prepared) -> AsyncIterator[Locked]:
+    """Open `Locked`."""
+    async with _connections(url, CONNECTIONS) as connections:
+        yield Locked(connections, prepared)
+
+
+@asynccontextmanager
+async def _connections(url: str, count: int) -> AsyncIterator[list[database.Connection]]:
+    async with AsyncExitStack() as stack:
+        opened = [await database.connection(url, "bench rival", SETTINGS) for _ in range(count)]
+        for connection in opened:
+            stack.callback(connection.terminate)
+        yield opened
 
 
 def _rows(items: Sequence[Item], ids: Sequence[int], versions: Sequence[int]) -> list[Any]:

@@ -10,7 +10,7 @@ import hashlib
 import random
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from contracts import catalogue
 from contracts.event import OURS, Event, Origin
@@ -24,7 +24,7 @@ EXPECTING = 0.3
 """Share of calls with an expectation on one subject."""
 _ENVIRONMENTS = ("dev", "test", "qa", "staging", "preprod", "production")
 _PER_CALLER = 16
-_ORIGIN = Origin(principal="key:bench", assurance="A2")
+ORIGIN = Origin(principal="key:bench", assurance="A2")
 
 
 def report(release: str, run: str, environment: str) -> dict[str, Json]:
@@ -77,6 +77,12 @@ class Caller:
     appended: int = 0
     _last: Submission | None = None
 
+    def request(self, size: int) -> list[Call]:
+        """Return the next request: one call, or several, which have no expectations."""
+        if size == 1:
+            return [self.next()]
+        return [replace(self.next(), expect={}) for _ in range(size)]
+
     def next(self) -> Call:
         """Return the next call."""
         if self._last is not None and self.chance.random() < self.again:
@@ -86,7 +92,7 @@ class Caller:
         release = f"release:{event.data['release_id']}"
         expecting = self.chance.random() < EXPECTING
         expect = {release: self.versions[release]} if expecting else {}
-        return Call(Submission(event, _ORIGIN), expect, again=False)
+        return Call(Submission(event, ORIGIN), expect, again=False)
 
     def learn(self, call: Call, versions: Mapping[str, int]) -> None:
         """Take down what an answer said."""
@@ -98,10 +104,11 @@ class Caller:
 
 def templates(callers: int) -> list[list[Event]]:
     """Return each caller's events."""
-    return [list(_templates(number)) for number in range(callers)]
+    return [list(templates_of(number)) for number in range(callers)]
 
 
-def _templates(number: int) -> Iterator[Event]:
+def templates_of(number: int) -> Iterator[Event]:
+    """Yield the events of one caller."""
     for n in range(_PER_CALLER):
         environment = _ENVIRONMENTS[(number + n) % len(_ENVIRONMENTS)]
         yield catalogue.parse(report(f"pay-{number}.{n % 4}", f"run-{number}.{n}", environment))
@@ -109,7 +116,7 @@ def _templates(number: int) -> Iterator[Event]:
 
 def first_submissions(events: list[list[Event]]) -> list[Submission]:
     """Return every template once: after these all subjects are known."""
-    return [Submission(event, _ORIGIN) for own in events for event in own]
+    return [Submission(event, ORIGIN) for own in events for event in own]
 
 
 def callers(

@@ -142,7 +142,7 @@ async def test_one_database_that_goes_away_takes_only_its_own_ledgers_along(
         assert await read(http, "main") == [1, 2]
         ready = await http.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
-        assert list(ready.json()["degraded"]) == ["database of acme"]
+        assert list(ready.json()["degraded"]) == ["database of acme", "epoch of acme"]
         await other.reopen()
         await until(lambda: _is(read(http, "acme"), [1]))
         assert await append(http, "acme", 2) == 201
