@@ -54,7 +54,7 @@ def killer(tree: Path) -> str | None:
             return f"no answer within {SECONDS} s"
         if done.returncode:
             lines = done.stdout.splitlines()
-            failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+            failed = [line for line in lines if line.startswith(("FAILED tests", "ERROR tests"))]
             return failed[0].split()[1] if failed else f"pytest ended with {done.returncode}"
     return None
 

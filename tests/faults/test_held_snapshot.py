@@ -1,19 +1,21 @@
 """An old snapshot that is held open elsewhere – a long export, pg_dump – slows no append (I9).
 
 The cost of an old snapshot is dead row versions that nobody may remove. So the test counts what a
-batch touches in PostgreSQL, which no busy machine can blur, and looks at the time as well.
+batch touches in PostgreSQL, and the processor time that its writers spend: the time on the clock of
+a busy machine says more of its other guests. (The bench measures that, for ten minutes.)
 """
 
 from __future__ import annotations
 
 import asyncio
 import statistics
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
-from services.kit import clock, database
+from services.kit import database
 from services.ledger.store import Reader
 from services.ledger.tables import LedgerRow
 from tests.faults.doors import Engine
@@ -21,11 +23,15 @@ from tests.faults.schedule import Stage
 from tests.faults.workload import FINE, Ask
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
-BATCHES = 12
+BATCHES = 16
 ROUNDS = 3
 TOUCHED = """
 SELECT sum(heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read)::bigint
   FROM pg_statio_user_tables WHERE schemaname = 'ledger'
+"""
+WRITERS = """
+SELECT pid FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name LIKE 'release-ledger ledger writer%'
 """
 DEAD = """
 SELECT sum(n_dead_tup + n_tup_upd + n_tup_del)::bigint FROM pg_stat_user_tables
@@ -44,20 +50,31 @@ def batch(tag: str) -> Ask:
     return Ask(events, None)
 
 
-async def measured(stage: Stage, row: LedgerRow, tag: str) -> tuple[float, int]:
-    """Append batches; return the median seconds of one, and the pages that all of them touched."""
+async def measured(stage: Stage, row: LedgerRow, tag: str) -> tuple[int, int]:
+    """Append batches; return the writers' processor time in nanoseconds, and the pages touched."""
     sql = await asyncpg.connect(stage.url)
-    before, seconds = await sql.fetchval(TOUCHED), []
+    before = await sql.fetchval(TOUCHED)
     engine = Engine(stage.url, row)
+    await engine.ask(batch(f"{tag}-warm"))
+    idle = await processor_time(sql)
     for n in range(BATCHES):
-        began = clock.monotonic()
         await engine.ask(batch(f"{tag}-{n}"))
-        seconds.append(clock.monotonic() - began)
+    spent = await processor_time(sql) - idle
     await engine.stop()  # a backend hands in its last figures when it ends
     await asyncio.sleep(0.2)
     pages = await sql.fetchval(TOUCHED) - before
     await sql.close()
-    return statistics.median(seconds), pages
+    return spent, pages
+
+
+async def processor_time(sql: asyncpg.Connection[Any]) -> int:
+    """Return the nanoseconds that the writers' server processes have run (proc(5), schedstat)."""
+    pids = [row["pid"] for row in await sql.fetch(WRITERS)]
+    return sum(map(_nanoseconds, pids))
+
+
+def _nanoseconds(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
 
 
 async def test_an_old_snapshot_held_elsewhere_slows_no_append(database_url: str) -> None:
@@ -76,5 +93,6 @@ async def test_an_old_snapshot_held_elsewhere_slows_no_append(database_url: str)
     await stage.reader.close()
     pages = [statistics.median(pages for _, pages in some) for some in (free, held)]
     assert pages[1] <= 1.2 * pages[0]
-    assert min(seconds for seconds, _ in free) >= 0.8 * min(seconds for seconds, _ in held)
+    spent = [min(spent for spent, _ in some) for some in (free, held)]
+    assert spent[1] <= spent[0] / 0.8
     assert dead == 0, "an append leaves row versions behind"
