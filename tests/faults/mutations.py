@@ -24,8 +24,8 @@ class Mutation(NamedTuple):
 MUTATIONS = (
     Mutation(
         "a version that does not grow inside a batch", OVERLAY,
-        "subjects[key] = Known(last.id, last.version + 1)",
-        "subjects[key] = Known(last.id, max(last.version, 1))",
+        "subjects[key] = Known(id_, version + 1)",
+        "subjects[key] = Known(id_, max(version, 1))",
     ),
     Mutation(
         "a duplicate inside a batch is missed", DECISION,
@@ -119,8 +119,10 @@ MUTATIONS = (
     ),
     Mutation(
         "a gap in a history is let through", APPEND,
-        "    IF FOUND THEN\n        RAISE EXCEPTION 'the history",
-        "    IF false THEN\n        RAISE EXCEPTION 'the history",
+        "SELECT h.version + 1 FROM ledger.history AS h\n"
+        "                     WHERE h.subject_id = in_subject_ids[entry] AND h.ledger_id = in_ledger_id\n"
+        "                       AND h.version = in_versions[entry] - 1)",
+        "SELECT in_versions[entry])",
     ),
     Mutation(
         "recorded_at follows the clock backwards", APPEND,
