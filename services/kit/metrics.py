@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 REGISTRY = CollectorRegistry()
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ CATALOGUE = (
 
 def _make(spec: Spec) -> Counter | Gauge | Histogram:
     if spec.kind == "histogram":
-        return Histogram(spec.name, spec.meaning, spec.labels, buckets=_BUCKETS, registry=REGISTRY)
+        buckets = _SECONDS if spec.name.endswith("_seconds") else _COUNTS
+        return Histogram(spec.name, spec.meaning, spec.labels, buckets=buckets, registry=REGISTRY)
     if spec.kind == "counter":
         return Counter(spec.name, spec.meaning, spec.labels, registry=REGISTRY)
     return Gauge(spec.name, spec.meaning, spec.labels, registry=REGISTRY)

@@ -24,6 +24,7 @@ class Answering:
         self._ledger = ledger
         self._seconds = metrics.child("rlg_ledger_append_seconds", ledger=ledger)
         self._head = metrics.child("rlg_ledger_head", ledger=ledger)
+        self._sizes = metrics.child("rlg_ledger_batch_events", ledger=ledger)
         self._counts = {
             kind: metrics.child("rlg_ledger_append_total", ledger=ledger, outcome=kind)
             for kind in _KINDS
@@ -42,6 +43,8 @@ class Answering:
                 one.answer.set_result(outcomes)
         for kind, count in tally.items():
             self._counts[kind].inc(count)
+        if plan.items:
+            self._sizes.observe(len(plan.items))
         self._head.set(plan.expected.position + len(plan.items))
 
     def refuse(self, one: Waiting, problem: Problem) -> None:

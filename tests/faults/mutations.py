@@ -120,7 +120,8 @@ MUTATIONS = (
     Mutation(
         "a gap in a history is let through", APPEND,
         "SELECT h.version + 1 FROM ledger.history AS h\n"
-        "                     WHERE h.subject_id = in_subject_ids[entry] AND h.ledger_id = in_ledger_id\n"
+        "                     WHERE h.subject_id = in_subject_ids[entry]"
+        " AND h.ledger_id = in_ledger_id\n"
         "                       AND h.version = in_versions[entry] - 1)",
         "SELECT in_versions[entry])",
     ),

@@ -53,17 +53,13 @@ class Client:
 def servers_of(data: Path) -> list[int]:
     """The guards and the servers under them, by the notes that the product keeps of them."""
     found = [json.loads(note.read_text()) for note in data.glob("*/run.json")]
-    return [
-        int(part["pid"])
-        for note in found
-        for part in note.values()
-        if isinstance(part, dict) and "pid" in part
-    ]
+    return [int(part[0]) for note in found for part in note.values() if isinstance(part, list)]
 
 
 def kill_all(shape: Shape, data: Path) -> None:
     """kill −9 the group and, unlike a terminal, also the servers and those who guard them."""
     servers = servers_of(data)
+    assert len(servers) >= 2, servers  # at least a server and its guard
     shape.processes[0].signal(signal.SIGKILL)
     for pid in servers:
         with contextlib.suppress(ProcessLookupError):
