@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 GIVE_UP_SECONDS = 12.0
 """How long a batch is tried against a database that does not answer."""
 LOCK_FIRST_BATCHES = 40
-"""After another process was faster, so many batches lock before they load: then nobody starves."""
+"""After another process was faster, batches lock before they load, until so many in a row have met
+nobody else: then nobody starves, and nothing is decided in vain."""
 UNKNOWN = "the outcome is not known; retry with the same id"
 _log = logs.get(__name__)
 
@@ -109,9 +110,11 @@ class Settler:
         try:
             if not self.contended:
                 return await self._round(requests)
+            known = self._planner.overlay.head
             async with self._writer.locked(0):
                 plan = await self._round(requests)
-            self._lock_first -= 1
+            alone = plan is not None and plan.expected == known
+            self._lock_first = self._lock_first - 1 if alone else LOCK_FIRST_BATCHES
             return plan
         except BaseException as error:
             self._planner.overlay.forget()
