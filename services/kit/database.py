@@ -1,4 +1,4 @@
-"""PostgreSQL: engines for queries (SQLAlchemy Core) and pools for the hot path (asyncpg).
+"""PostgreSQL: engines for queries (SQLAlchemy Core), direct connections for hot paths (asyncpg).
 
 A URL is what libpq takes: `postgresql://user@host/db`, or with a unix socket
 `postgresql://user@/db?host=/run/postgresql`.
@@ -76,15 +76,6 @@ def engine(url: str, name: str, size: int = 5, *, role: str | None = None) -> As
         max_overflow=size,
         pool_pre_ping=True,
     )
-
-
-async def pool(url: str, name: str, size: int = 4, *, role: str | None = None) -> asyncpg.Pool[Any]:
-    """Open a pool of asyncpg connections (direct ones: prepared statements, advisory locks)."""
-
-    async def connect(*_: object, **how: Any) -> Connection:
-        return await _connect(url, name, role, **how)
-
-    return await asyncpg.create_pool(min_size=1, max_size=size, connect=connect)
 
 
 async def connection(

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from contracts.problem import Problem
+from contracts.problem import Problem, Unavailable
 from services.kit import clock
 from services.ledger import body
 from services.ledger.backlog import Backlog
@@ -49,13 +49,22 @@ class Appender:
         """Append events independently of each other; one outcome per item, in the order given.
 
         Among accepted items, earlier ones get lower positions. Kinds: appended, duplicate,
-        id_conflict, invalid (the event), refused (by the database). `deadline` is an instant of
-        `clock.monotonic`: what has not been begun by then is not begun.
+        id_conflict, invalid (the event), refused (by the database, or with `Unavailable` for its
+        problem: see there). `deadline` is an instant of `clock.monotonic`: what has not been begun
+        by then is not begun. Raises `Unavailable` where that is the answer for every item.
         """
         made = [_make([item]) for item in items]
         requests = [one for one in made if isinstance(one, Request)]
         answers = iter(await self._submit(items, requests, deadline))
         return [one if isinstance(one, Outcome) else next(answers)[0] for one in made]
+
+    async def append_all(self, items: Sequence[Submission]) -> list[Outcome]:
+        """As `append_each`; raises the first `Unavailable`, for those who send all of it again."""
+        outcomes = await self.append_each(items)
+        for outcome in outcomes:
+            if isinstance(outcome.problem, Unavailable):
+                raise outcome.problem
+        return outcomes
 
     async def append_group(
         self,
@@ -89,7 +98,11 @@ class Appender:
         answers = self._backlog.put(items[0].origin.principal, requests, until)
         if len(answers) == 1:  # the usual case, without the machinery for many
             return [await answers[0]]
-        return await asyncio.gather(*answers)
+        ends = await asyncio.gather(*answers, return_exceptions=True)
+        failures = [end for end in ends if isinstance(end, BaseException)]
+        if len(failures) == len(ends) or not all(isinstance(end, Problem) for end in failures):
+            raise failures[0]
+        return [[_unavailable(end)] if isinstance(end, BaseException) else end for end in ends]
 
 
 def _make(
@@ -99,3 +112,8 @@ def _make(
         return Request(tuple(map(body.make, items)), expect or {})
     except Problem as problem:
         return Outcome("invalid", problem=problem)
+
+
+def _unavailable(failure: BaseException) -> Outcome:
+    assert isinstance(failure, Problem)  # noqa: S101 - the caller has looked
+    return Outcome("refused", problem=failure)

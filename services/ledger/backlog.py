@@ -14,6 +14,8 @@ from services.ledger.model import Outcome, Request
 MAX_BATCH_EVENTS = 256
 MAX_BATCH_BYTES = 1024 * 1024
 MAX_WAITING_BYTES = 64 * 1024 * 1024
+_FOR_EVER = 1e9
+"""Seconds beyond which no timer is worth setting."""
 
 
 @dataclass(slots=True)
@@ -48,17 +50,21 @@ class Waiting:
 class Backlog:
     """A bounded queue for each caller; their turns go round.
 
-    What one caller sends is decided in the order in which it was sent. A caller may hold as much
-    as is still free (the dynamic threshold of Choudhury and Hahne, 1998): a busy one can never take
-    the last place, and alone it has half of the queue.
+    What one caller sends is decided in the order in which it was sent. A caller may hold as much,
+    in events and in bytes, as is still free (the dynamic threshold of Choudhury and Hahne, 1998): a
+    busy one can never take the last place, and alone it has half of the queue. Whoever is not begun
+    by its deadline is refused at that moment.
     """
 
     def __init__(self, ledger: str, limit: int) -> None:
         self._ledger = ledger
         self._limit = limit
         self._queues: dict[str, deque[Waiting]] = {}
-        self._held: dict[str, int] = {}
+        self._held: dict[str, tuple[int, int]] = {}
+        """Events and bytes that wait, by caller."""
         self._size = 0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         # Asked for when somebody scrapes, instead of told with every item.
         metrics.child("rlg_ledger_queue_items", ledger=ledger).set_function(lambda: self.events)
         self.events: int = 0
@@ -82,16 +88,38 @@ class Backlog:
         self._admit(caller, events, size)
         self._queues.setdefault(caller, deque()).extend(some)
         self._grow(caller, events, size)
+        self._wake_at(deadline)
         return [one.answer for one in some]
 
     def _admit(self, caller: str, events: int, size: int) -> None:
-        held, free = self._held.get(caller, 0), self._limit - self.events
-        if self.events and (held + events > free or self._size + size > MAX_WAITING_BYTES):
+        if not self.events:
+            return
+        held, held_size = self._held.get(caller, (0, 0))
+        full = held + events > self._limit - self.events
+        if full or held_size + size > MAX_WAITING_BYTES - self._size:
             detail = (
                 f"{self.events} events wait for the ledger {self._ledger} already, "
                 f"{held} of them from this caller"
             )
             raise Unavailable(detail)
+
+    def _expire(self) -> None:
+        """Refuse what nobody has begun in time, and look again when the next one is due."""
+        self._alarm = None
+        now = clock.monotonic()
+        waiting = [one for queue in self._queues.values() for one in queue if one.wanted(now)]
+        if waiting:
+            self._wake_at(min(one.deadline for one in waiting))
+
+    def _wake_at(self, deadline: float) -> None:
+        if self._alarm is not None and self._alarm_at <= deadline:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        pause = max(deadline - clock.monotonic(), 0) + 0.001  # never a hair too early
+        if pause < _FOR_EVER:
+            self._alarm = asyncio.get_running_loop().call_later(pause, self._expire)
+            self._alarm_at = deadline
 
     def take(self, limit: int) -> list[Waiting]:
         """Return a batch: at least one request, then up to `limit` events and the batch's limits.
@@ -128,13 +156,17 @@ class Backlog:
                 one.fail(problem)
         self._queues.clear()
         self._held.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         self.events = self._size = 0
 
     def _grow(self, caller: str, events: int, size: int) -> None:
         self.events += events
         self._size += size
-        self._held[caller] = self._held.get(caller, 0) + events
-        if not self._held[caller]:
+        held, held_size = self._held.get(caller, (0, 0))
+        self._held[caller] = (held + events, held_size + size)
+        if caller not in self._queues:
             del self._held[caller]
         if self.events >= self.wanted:
             self.stir.set()

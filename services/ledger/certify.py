@@ -24,7 +24,7 @@ from contracts.problem import Unavailable
 from services.kit import database
 
 SETTINGS = {
-    "synchronous_commit": "on",
+    "synchronous_commit": "on",  # a receipt promises that the event is on disk
     # Stricter values would hide the warning; a role's or database's own yields to this one.
     "client_min_messages": "warning",
 }

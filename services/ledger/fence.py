@@ -24,21 +24,22 @@ class Fence:
     def __init__(self, floors: Mapping[str, int] | None = None) -> None:
         self._floors = dict(floors or {})
 
-    def admit(self, row: LedgerRow) -> LedgerRow:
-        """Return the row and remember its epoch, or raise `Unavailable`: a replaced primary."""
+    def refusal(self, row: LedgerRow) -> str | None:
+        """Return why a ledger is not taken: its database is a primary that was replaced."""
         floor = self._floors.get(row.name, 1)
-        if row.epoch < floor:
-            raise Unavailable(
-                f"the database has the ledger {row.name} in epoch {row.epoch}, and epoch {floor} "
-                "has begun: it is a primary that was replaced"
-            )
+        if row.epoch >= floor:
+            return None
+        return (
+            f"the database has the ledger {row.name} in epoch {row.epoch}, and epoch {floor} "
+            "has begun: it is a primary that was replaced"
+        )
+
+    def admit(self, row: LedgerRow) -> LedgerRow:
+        """Return the row and remember its epoch, or raise `Unavailable`."""
+        if (reason := self.refusal(row)) is not None:
+            raise Unavailable(reason)
         self._floors[row.name] = row.epoch
         return row
-
-    def admit_all(self, rows: Iterable[LedgerRow]) -> None:
-        """Admit each row, or raise `Unavailable`."""
-        for row in rows:
-            self.admit(row)
 
 
 async def moved_on(url: str, rows: Iterable[LedgerRow]) -> str | None:

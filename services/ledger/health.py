@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from services.kit.service import Check
     from services.ledger.certify import Standbys
     from services.ledger.databases import Database
+    from services.ledger.fence import Fence
     from services.ledger.placement import Placement
     from services.ledger.preflight import Preflight
 
@@ -36,19 +37,23 @@ def checks(
     return {"databases": functools.partial(_none_works, list(each.values()))}, each
 
 
-def safety(placement: Placement, standbys: Mapping[Database, Standbys]) -> dict[str, Check]:
+def safety(
+    placement: Placement, standbys: Mapping[Database, Standbys], fence: Fence
+) -> dict[str, Check]:
     """Return what fails on a primary that was replaced, or without standbys that confirm."""
     found: dict[str, Check] = {}
     for base in placement.databases:
         which = "" if len(placement.databases) == 1 else f" of {base.name}"
-        found[f"epoch{which}"] = functools.partial(_moved_on, base, placement)
+        found[f"epoch{which}"] = functools.partial(_moved_on, base, placement, fence)
         if base in standbys:
             found[f"standby{which}"] = standbys[base].check
     return found
 
 
-async def _moved_on(base: Database, placement: Placement) -> str | None:
-    return await moved_on(base.url, placement.inside(base))
+async def _moved_on(base: Database, placement: Placement, fence: Fence) -> str | None:
+    rows = placement.inside(base)
+    refused = next(filter(None, map(fence.refusal, rows)), None)
+    return refused or await moved_on(base.url, rows)
 
 
 async def _complaint(base: Database, placement: Placement, preflight: Preflight) -> str | None:

@@ -118,7 +118,7 @@ class Ingest:
         give_up, pause = clock.monotonic() + RETRY_SECONDS, 0.2
         while True:
             try:
-                return await appender.append_each(submissions)
+                return await appender.append_all(submissions)
             except Unavailable as problem:
                 self._trouble = f"the ledger {ledger} does not take events: {problem}"
                 _log.warning("ingest.retrying", ledger=ledger, reason=str(problem))

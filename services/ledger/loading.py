@@ -16,7 +16,8 @@ MAX_TAIL = 2_000
 # Parameters: ledger, known position, known commitment, subjects, uuids, sources, longest tail.
 # Keys hold no comma (contracts.subject), so lists of them travel as text.
 QUERY = """
-SELECT head.position, head.commitment,
+SELECT (SELECT epoch FROM ledger.ledger WHERE ledger_id = $1) AS epoch,
+       head.position, head.commitment,
        $2 = 0 OR EXISTS (
            SELECT FROM ledger.event
             WHERE ledger_id = $1 AND position = $2 AND commitment = $3) AS continues,

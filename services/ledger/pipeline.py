@@ -83,7 +83,7 @@ class Pipeline:
         if len(self._flights) == LANES or self._settler.contended:
             return _NEVER
         flying = total(self._flights[0].batch)
-        return max(flying // 2, OVERLAP_EVENTS - flying, 1)
+        return max(flying // LANES, OVERLAP_EVENTS - flying, 1)
 
     def _share(self) -> int:
         """Return how large a batch may be: half of what is outstanding, so that two can overlap."""
@@ -106,7 +106,6 @@ class Pipeline:
                 raise
 
     async def _launch(self, batch: list[Waiting]) -> None:
-        self._planner.overlay.trim()
         lane = self._lane = (self._lane + 1) % LANES
         try:
             found = await self._planner.plan(lane, [one.request for one in batch])

@@ -28,6 +28,7 @@ class Planner:
 
         None: somebody else has appended, and what is in flight has to land first.
         """
+        self.overlay.trim()
         subjects = self.overlay.unknown_subjects(requests)
         ids = self.overlay.unknown_ids(requests)
         if not subjects and len(ids) <= PROBED_EVENTS:
@@ -42,6 +43,7 @@ class Planner:
 
     async def ask(self, lane: int, requests: Sequence[Request]) -> Plan | None:
         """Return a plan that rests on a look at the database; None as in `plan`."""
+        self.overlay.trim()
         subjects = self.overlay.unknown_subjects(requests)
         return await self._ask(lane, requests, subjects, self.overlay.unknown_ids(requests))
 

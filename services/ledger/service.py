@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -47,7 +48,7 @@ def build(shared: Shared, settings: LedgerSettings, keyring: Keyring) -> service
     api.add_routes(app, api.Desk(parts.reader, parts.wake, parts.appender_for, keyring))
     hooks_api.add_routes(app, parts.hooks, keyring)
     hard, soft = health.checks(parts.reader.placement, parts.preflights)
-    (soft or hard).update(health.safety(parts.reader.placement, parts.standbys))
+    (soft or hard).update(health.safety(parts.reader.placement, parts.standbys, parts.fence))
     # The HTTP path needs no broker: without one only the readers behind Kafka fall behind.
     soft["kafka"] = parts.check_kafka
     service.add_health(app, hard, soft)
@@ -64,13 +65,15 @@ class _Parts:
         self._settings = settings
         self._bootstrap = shared.kafka_bootstrap_servers
         self._appenders: dict[str, Appender] = {}
+        self._admitted: set[str] = set()
+        self._admitting = asyncio.Lock()
         self._relays: dict[str, Relay] = {}
         self.reader = _reader(url, settings)
         self.preflights = {
             base: Preflight(base.url, REVISION, name=base.name, certified=settings.certified)
             for base in self.reader.placement.databases
         }
-        self._fence = Fence(settings.min_epochs)
+        self.fence = Fence(settings.min_epochs)
         bases = self.reader.placement.databases if settings.certified else ()
         self.standbys = {base: Standbys(base.url) for base in bases}
         self.wake = Wake(self.reader)
@@ -80,8 +83,11 @@ class _Parts:
 
     def appender_for(self, name: str) -> Appender:
         """Return the appender of a ledger. Raises `NotFound`, `Unavailable` before it is open."""
+        row = self.reader.ledger(name)
+        if name not in self._admitted:
+            raise Unavailable(f"the ledger {name} is not admitted yet; /readyz says why")
         if name not in self._appenders:
-            self._appenders[name] = self._appender(self.reader.ledger(name))
+            self._appenders[name] = self._appender(row)
         return self._appenders[name]
 
     def _appender(self, row: LedgerRow) -> Appender:
@@ -120,9 +126,8 @@ class _Parts:
             if not self.reader.ledgers:
                 raise
             _log.warning("ledgers.not_all_open", reason=problem.detail)
-        self._fence.admit_all(self.reader.ledgers)
-        for base, preflight in self.preflights.items():
-            await preflight.rehearse(self.reader.placement.inside(base))
+        for row in self.reader.ledgers:
+            await self._admit(row.name)
 
     async def _refuse(self, base: Database, preflight: Preflight) -> None:
         """Refuse a database that is not as it must be; one of several may be away for now."""
@@ -134,14 +139,19 @@ class _Parts:
             _log.warning("database.away", database=base.name)
 
     async def _admit(self, name: str) -> None:
-        """Open a ledger whose database was away at the start, with the checks of a start."""
-        placement = self.reader.placement
-        if not placement.is_open(name):
-            preflight = self.preflights[placement.home(name)]
+        """Open a ledger and let appends and the relay at it once each check of a start has passed.
+
+        Whoever is second waits, and a check that failed is made again by the next one who asks.
+        """
+        async with self._admitting:
+            if name in self._admitted:
+                return
+            preflight = self.preflights[self.reader.placement.home(name)]
             await preflight.refuse()
             await self.reader.open([name])
-            self._fence.admit(self.reader.ledger(name))
-            await preflight.rehearse([self.reader.ledger(name)])
+            row = self.fence.admit(self.reader.ledger(name))
+            await preflight.rehearse([row])
+            self._admitted.add(name)
 
     def _appending(self) -> Tasks:
         return {
@@ -184,7 +194,7 @@ class _Parts:
         producer = KafkaProducer(str(self._bootstrap), f"ledger-relay-{row.name}")
         lease, standbys = Lease(base.engine, row.id), self.standbys.get(base)
         return Relay(
-            row, self.reader, self.wake, lease, producer, fence=self._fence, standbys=standbys
+            row, self.reader, self.wake, lease, producer, fence=self.fence, standbys=standbys
         )
 
     async def check_kafka(self) -> str | None:

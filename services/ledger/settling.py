@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 GIVE_UP_SECONDS = 12.0
 """How long a batch is tried against a database that does not answer."""
+LAST_TRY_SECONDS = 0.5
+"""A try that is begun has at least so long."""
 LOCK_FIRST_BATCHES = 40
 """After another process was faster, batches lock before they load, until so many in a row have met
 nobody else: then nobody starves, and nothing is decided in vain."""
@@ -61,7 +63,7 @@ class Settler:
         now = clock.monotonic()
         batch = batch if begun else [one for one in batch if one.wanted(now)]
         try:
-            await self._isolate(batch)
+            await self._isolate(batch, begun=begun)
         except Problem as problem:
             fail(batch, problem)
             return False
@@ -70,32 +72,33 @@ class Settler:
             raise
         return True
 
-    async def _isolate(self, batch: Sequence[Waiting]) -> None:
+    async def _isolate(self, batch: Sequence[Waiting], *, begun: bool) -> None:
         """Store a batch; when the database refuses it, halve it until the guilty one is alone."""
         if not batch:
             return
         try:
-            plan = await self._persist([one.request for one in batch])
+            plan = await self._persist([one.request for one in batch], begun=begun)
         except Rejected as error:
             middle = len(batch) // 2
             if middle == 0:
                 _log.error("append.refused", ledger=self._ledger, reason=str(error))
-                self._answering.refuse(batch[0], Invalid(f"the database refuses it: {error}"))
+                detail = f"the database refuses the event (SQLSTATE {error.state or 'none'})"
+                self._answering.refuse(batch[0], Invalid(detail))
                 return
-            await self._isolate(batch[:middle])
-            await self._isolate(batch[middle:])
+            await self._isolate(batch[:middle], begun=begun)
+            await self._isolate(batch[middle:], begun=begun)
         else:
             self._answering.answer(batch, plan)
 
-    async def _persist(self, requests: Sequence[Request]) -> Plan:
+    async def _persist(self, requests: Sequence[Request], *, begun: bool) -> Plan:
         """Try until the batch is stored or decided; after an unknown outcome with the same ids."""
         give_up, pause = clock.monotonic() + GIVE_UP_SECONDS, 0.02
         while True:
             try:
-                if (plan := await self._attempt(requests)) is not None:
-                    return plan
-                self.lost_the_race()
-            except Uncertain as error:
+                async with asyncio.timeout(max(give_up - clock.monotonic(), LAST_TRY_SECONDS)):
+                    plan = await self._attempt(requests)
+            except (Uncertain, TimeoutError) as error:
+                begun = True
                 _log.warning("append.retrying", ledger=self._ledger, reason=str(error))
                 if clock.monotonic() + pause > give_up:
                     raise Unavailable(f"the database does not answer: {UNKNOWN}", 5) from error
@@ -103,7 +106,12 @@ class Settler:
                 pause = min(pause * 2, 1)
             except Fenced as error:
                 _log.error("append.fenced", ledger=self._ledger, reason=str(error))
-                raise Unavailable(f"this database must not be appended to: {error}", 5) from error
+                rest = UNKNOWN if begun else "nothing was stored"
+                raise Unavailable(f"this database must not be appended to: {rest}", 5) from error
+            else:
+                if plan is not None:
+                    return plan
+                self.lost_the_race()
 
     async def _attempt(self, requests: Sequence[Request]) -> Plan | None:
         """Look, decide, append once. None: somebody else moved the head, nothing is stored."""

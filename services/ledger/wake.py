@@ -68,6 +68,8 @@ class Wake:
 
         def heard(_connection: Any, _pid: int, _channel: str, payload: object) -> None:
             ledger_id, _, head = str(payload).partition(" ")
+            if not (ledger_id.isdigit() and head.isdigit()):  # anybody may notify; the poll goes on
+                return
             for row in self._reader.placement.inside(base):
                 if row.id == int(ledger_id):
                     self._is_at(row.name, int(head))

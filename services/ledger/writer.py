@@ -22,12 +22,12 @@ from services.ledger.tables import LedgerRow
 
 LOCK = 1818584167
 """First number of the advisory lock of a ledger (the second is its id), as in append_v1.sql."""
+CALL_SECONDS = 10.0
+"""How long a call may take, waiting for the lock included; then its outcome counts as unknown."""
 LANES = 2
 """Batches on their way at once."""
 _SETTINGS = certify.SETTINGS | {
-    "synchronous_commit": "on",  # a receipt promises that the event is on disk
     "default_transaction_isolation": "read committed",
-    "idle_in_transaction_session_timeout": "5000",  # whoever stalls with the lock loses it
     # One plan for ever, and one that goes by keys: made while the tables were empty, it must not
     # scan them when they have grown. A plan for each call would cost more than the call: 1 ms.
     "plan_cache_mode": "force_generic_plan",
@@ -47,7 +47,11 @@ _APPEND = f"SELECT * FROM ledger.append_v1({_PLACES})"  # noqa: S608 - places fo
 
 
 class Rejected(Exception):
-    """The database refuses these rows, today and tomorrow."""
+    """The database refuses these rows, today and tomorrow; `state` is its SQLSTATE."""
+
+    def __init__(self, said: str, state: str = "") -> None:
+        super().__init__(said)
+        self.state = state
 
 
 class Uncertain(Exception):
@@ -82,7 +86,11 @@ class Writer:
         with _translated():
             connection = await self._connection(lane)
             arguments = loading.arguments(self.ledger.id, known, subjects, ids)
-            row = await connection.fetchrow(loading.QUERY, *arguments)
+            row = await connection.fetchrow(loading.QUERY, *arguments, timeout=CALL_SECONDS)
+        assert row is not None  # noqa: S101 - the query gives one row
+        if row["epoch"] != self.ledger.epoch:  # what is only read must be of this epoch too
+            ours = self.ledger.epoch
+            raise Fenced(f"the ledger is in epoch {row['epoch']}, this process in epoch {ours}")
         return loading.snapshot(row, subjects)
 
     async def append(self, lane: int, plan: Plan, *, probe: bool = False) -> Answer:
@@ -91,7 +99,9 @@ class Writer:
             connection = await self._connection(lane)
             told = (self.ledger.id, self.ledger.epoch, self._certified, probe)
             async with self._sure(connection):
-                row = await connection.fetchrow(_APPEND, *told, *_arguments(plan))
+                row = await connection.fetchrow(
+                    _APPEND, *told, *_arguments(plan), timeout=CALL_SECONDS
+                )
         assert row is not None  # noqa: S101 - a function with OUT parameters gives one row
         return Answer(*row)
 
@@ -150,8 +160,9 @@ def _translated() -> Iterator[None]:
         said = f"{type(error).__name__}: {error}"
         if state in _FENCED:
             raise Fenced(said) from error
-        never = state.startswith(_FOR_EVER) or isinstance(error, ValueError)
-        raise (Rejected if never else Uncertain)(said) from error
+        if state.startswith(_FOR_EVER) or isinstance(error, ValueError):
+            raise Rejected(said, state) from error
+        raise Uncertain(said) from error
 
 
 def _arguments(plan: Plan) -> list[Any]:

@@ -20,7 +20,7 @@ from contracts.problem import Unavailable
 from deploy.embedded import EmbeddedPostgres, EmbeddedStandby
 from migrations.run import upgrade
 from services.kit import clock, database
-from services.ledger import certify, settling
+from services.ledger import certify, settling, writer
 from services.ledger.appender import Appender, Outcome, Submission
 from services.ledger.fence import Fence
 from services.ledger.store import Reader
@@ -77,7 +77,7 @@ async def engine(
     work: asyncio.Task[None] | None = None
     try:
         await reader.open(["main"])
-        fence.admit_all(reader.ledgers)
+        list(map(fence.admit, reader.ledgers))
         row = reader.ledger("main")
         writer = Writer(url, replace(row, epoch=epoch or row.epoch), certified=epoch is None)
         appender = Appender(writer)
@@ -197,7 +197,7 @@ async def test_without_its_standby_a_ledger_acknowledges_nothing_and_then_everyt
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Patience by default is half a minute: less will do here.
-    monkeypatch.setattr(database, "STATEMENT_TIMEOUT_MS", 1_000)
+    monkeypatch.setattr(writer, "CALL_SECONDS", 1.0)
     monkeypatch.setattr(settling, "GIVE_UP_SECONDS", 2)
     monkeypatch.setattr(certify, "CONFIRM_SECONDS", 1)
     async with migrated_pair(tmp_path) as (first, second), engine(first) as process:

@@ -3,6 +3,7 @@
 -- outcome: `appended` with the batch's recorded_at; `moved`, the head is another one; `known`, an id is
 -- stored already (asked for only when in_probe). After the last two nothing is stored.
 -- Raises RL001 when the epoch is not the ledger's, RL002 when in_certified and no standby has to confirm.
+-- No argument is NULL; elements may be where the column allows it.
 -- An entry is one subject of one event: in_subject_ids, in_versions and in_previous have the entries of all
 -- events one after another, and in_lasts[n] is the last one of event n. in_previous is the entry that named
 -- the same subject before (from 1; 0: none in this batch). The k-th entry with version 1 is a new subject
@@ -50,6 +51,13 @@ DECLARE
     entries         integer := cardinality(in_subject_ids);
     newcomers       integer := cardinality(in_new_keys);
 BEGIN
+    IF num_nulls(in_ledger_id, in_epoch, in_certified, in_probe, in_head, in_head_commitment, in_event_uuids,
+                 in_sources, in_types, in_occurred_at, in_principals, in_assurances, in_causations,
+                 in_commitments, in_salts, in_bodies, in_lasts, in_subject_ids, in_versions, in_previous,
+                 in_new_keys) > 0 THEN
+        RAISE EXCEPTION 'an argument is NULL' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+
     -- First, and in a statement of its own: what follows sees everything that committed before.
     PERFORM pg_advisory_xact_lock(1818584167, in_ledger_id);
 
@@ -82,9 +90,12 @@ BEGIN
         outcome := 'known';
         RETURN;
     END IF;
-    IF cardinality(in_lasts) <> events OR cardinality(in_salts) <> events OR cardinality(in_bodies) <> events
-       OR in_lasts[events] IS DISTINCT FROM entries
-       OR cardinality(in_versions) <> entries OR cardinality(in_previous) <> entries THEN
+    IF events = 0 OR in_lasts[events] IS DISTINCT FROM entries
+       OR events <> ANY (ARRAY[
+            cardinality(in_sources), cardinality(in_types), cardinality(in_occurred_at),
+            cardinality(in_principals), cardinality(in_assurances), cardinality(in_causations),
+            cardinality(in_commitments), cardinality(in_salts), cardinality(in_bodies), cardinality(in_lasts)])
+       OR entries <> ANY (ARRAY[cardinality(in_versions), cardinality(in_previous)]) THEN
         RAISE EXCEPTION 'the arrays of the batch do not fit together'
             USING ERRCODE = 'array_subscript_error';
     END IF;
@@ -111,10 +122,11 @@ BEGIN
         SELECT in_ledger_id, in_subject_ids[entry],
                -- The version where it follows the entry that it points back to, or what is stored; else
                -- NULL, which the column refuses. Two entries of one subject that both claim to follow
-               -- what is stored, or follow what is not its end, meet the primary key.
+               -- what is stored, or follow what is not its end, meet the primary key. An event names a
+               -- subject once: the one before is an entry of an earlier event.
                CASE
                WHEN in_previous[entry] > 0 THEN
-                    CASE WHEN in_previous[entry] < entry
+                    CASE WHEN in_previous[entry] < first
                               AND in_subject_ids[in_previous[entry]] = in_subject_ids[entry]
                               AND in_versions[in_previous[entry]] = in_versions[entry] - 1
                          THEN in_versions[entry] END

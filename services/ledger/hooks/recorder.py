@@ -67,7 +67,7 @@ class Recorder:
                 submissions[index] = Submission(_event(fact), origin)
             except (Problem, ijson.NotIJson) as error:
                 answers[index] = f"{fact.event.get('type')}: {error.detail}"
-        outcomes = await self._appender_for(delivery.ledger).append_each(list(submissions.values()))
+        outcomes = await self._appender_for(delivery.ledger).append_all(list(submissions.values()))
         for index, outcome in zip(submissions, outcomes, strict=True):
             answers[index] = await self._judge(delivery, facts[index], outcome)
         return [answers[index] for index in range(len(facts))]

@@ -12,8 +12,9 @@ import asyncpg
 import pytest
 
 from contracts.problem import Conflict, IdConflict, Invalid, TooLarge, Unavailable
-from services.kit import metrics
-from services.ledger import backlog, body, settling
+from services.kit import clock, metrics
+from services.ledger import backlog, body, overlay, settling
+from services.ledger import writer as writing
 from services.ledger.appender import Appender
 from services.ledger.model import (
     EventKey,
@@ -24,6 +25,7 @@ from services.ledger.model import (
     Snapshot,
 )
 from services.ledger.planning import Planner
+from services.ledger.tables import LedgerRow
 from services.ledger.writer import Answer, Fenced, Rejected, Uncertain, Writer
 from tests.integration.ledger.conftest import Ledger, submission
 
@@ -274,6 +276,7 @@ async def test_append_v1_stands_behind_a_wrong_caller(ledger: Ledger) -> None:
         ([2, 3], [0, 0]),  # the second claims to follow what is stored, and is not
         ([2, 3], [0, 2]),  # follows itself
         ([2], [None]),
+        ([2, 3], [0, 1]),  # one event that names a subject twice
         ([2] + [1] * 64, [0] * 65),  # too many
     ]
     for versions, previous in wrongs:
@@ -303,6 +306,91 @@ async def test_append_v1_refuses_arrays_that_do_not_fit(ledger: Ledger) -> None:
             await writer.append(0, Plan(replace(plan.effects, **change), plan.verdicts))
     await writer.close()
     assert await ledger.check() == 0
+
+
+async def test_append_v1_refuses_null_and_nothing(ledger: Ledger) -> None:
+    writer = ledger.writer()
+    plan = await _plan(writer, "a:1")
+    arguments = [1, 1, False, False, *writing._arguments(plan)]
+    connection = await writer._connection(0)
+    for place in range(len(arguments)):
+        given = [None if at == place else one for at, one in enumerate(arguments)]
+        with pytest.raises(asyncpg.NullValueNotAllowedError):
+            await connection.fetchrow(writing._APPEND, *given)
+    nothing = [*arguments[:6], *([] for _ in arguments[6:])]
+    with pytest.raises(asyncpg.ArraySubscriptError):
+        await connection.fetchrow(writing._APPEND, *nothing)
+    for place in range(6, 20):  # one array longer than the others
+        given = [one + one if at == place else one for at, one in enumerate(arguments)]
+        with pytest.raises(asyncpg.PostgresError):
+            await connection.fetchrow(writing._APPEND, *given)
+    elsewhere = Writer(ledger.url, LedgerRow(999, "main", 1))
+    with pytest.raises(Fenced):  # a ledger that is not there has no epoch
+        await elsewhere.append(0, plan)
+    await elsewhere.close()
+    await writer.close()
+    assert await ledger.check() == 0
+
+
+async def test_another_epoch_is_fenced_where_nothing_would_be_stored_too(ledger: Ledger) -> None:
+    appender = ledger.appender()
+    known = submission("a:1")
+    await appender.append_each([known])
+    await ledger.sql.execute("UPDATE ledger.ledger SET epoch = 2")
+    for call in (
+        appender.append_each([known]),  # a duplicate
+        appender.append_group([submission("a:1")], {"a:1": 7}),  # a conflict
+        appender.append_each([submission("a:1")]),
+    ):
+        with pytest.raises(Unavailable, match="nothing was stored"):
+            await call
+    assert await ledger.check() == 1
+
+
+async def test_a_fence_after_an_unknown_outcome_does_not_deny_it(ledger: Ledger) -> None:
+    class Failing(Writer):
+        async def append(self, lane: int, plan: Plan, *, probe: bool = False) -> Answer:
+            await super().append(lane, plan, probe=probe)
+            await ledger.sql.execute("UPDATE ledger.ledger SET epoch = 2")
+            raise Uncertain("the answer was lost, and a failover came")
+
+    appender = ledger.appender(Failing(ledger.url, ledger.reader.ledger("main")))
+    with pytest.raises(Unavailable, match="outcome is not known"):
+        await appender.append_each([submission("a:1")])
+    assert await ledger.check() == 1
+
+
+async def test_a_batch_whose_deadline_passes_answers_for_each_item_what_became_of_it(
+    ledger: Ledger,
+) -> None:
+    await ledger.sql.execute("SELECT pg_advisory_lock(1818584167, 1)")
+    appender = ledger.appender()
+    items = [submission(data="x" * 200_000) for _ in range(7)]
+    call = asyncio.create_task(appender.append_each(items, deadline=clock.monotonic() + 0.3))
+    await asyncio.sleep(0.8)
+    await ledger.sql.execute("SELECT pg_advisory_unlock(1818584167, 1)")
+    outcomes = await call
+    assert kinds(outcomes) == ["appended"] * 5 + ["refused"] * 2
+    assert all(isinstance(one.problem, Unavailable) for one in outcomes[5:])
+    assert await ledger.check() == 5
+    assert kinds(await appender.append_all(items)) == ["duplicate"] * 5 + ["appended"] * 2
+
+
+async def test_memory_stays_bounded_while_others_append_too(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlay, "MAX_SUBJECTS", 10)
+    monkeypatch.setattr(overlay, "MAX_RECENT", 4)
+    appender = ledger.appender()
+    settler = appender._pipeline._settler
+    for n in range(30):
+        settler.lost_the_race()
+        await appender.append_each([submission(f"s:{n}")])
+        assert settler.contended
+    known = appender._pipeline._planner.overlay
+    assert len(known._subjects) <= 11
+    assert len(known._recent) <= 5
+    assert await ledger.check() == 30
 
 
 async def test_another_epoch_is_fenced(ledger: Ledger) -> None:

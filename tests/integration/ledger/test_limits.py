@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from services.kit import clock, database
+from services.ledger.pool import Pool
 from services.ledger.writer import LOCK
 from tests.integration.ledger.conftest import Ledger, submission
 
@@ -51,9 +52,9 @@ async def test_every_session_has_limits(
     async with engine.connect() as lent:
         found = [{n: (await lent.execute(text(f"SHOW {n}"))).scalar_one() for n in expected}]
     await engine.dispose()
-    pool = await database.pool(ledger.url, "test", role=role)
+    pool = Pool(ledger.url, "test", 1, role=role)
     direct = await database.connection(ledger.url, "test", role=role)
-    async with pool.acquire() as pooled:
+    async with pool.connection() as pooled:
         found += [
             {name: await session.fetchval(f"SHOW {name}") for name in expected}
             for session in (pooled, direct)

@@ -16,6 +16,7 @@ from services.kit.settings import Shared
 from services.ledger import service as ledger_service
 from services.ledger.hooks.store import HookStore
 from services.ledger.lease import Lease
+from services.ledger.pool import Pool
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Reader
 from services.ledger.writer import Writer
@@ -251,8 +252,6 @@ async def test_a_login_that_is_not_a_member_is_told_so(
     told = r"the login of DATABASE_URL cannot work as rlg_appender \(permission denied to set role"
     with pytest.raises(database.RoleRefused, match=told):
         await database.connection(url, "test", role="rlg_appender")
-    with pytest.raises(database.RoleRefused, match=told):
-        await database.pool(url, "test", role="rlg_appender")
     engine = database.engine(url, "test", role="rlg_appender")
     with pytest.raises(database.RoleRefused, match=told):
         await engine.connect()
@@ -267,8 +266,8 @@ async def test_a_mighty_login_is_lowered_to_its_role(database_url: str) -> None:
         who = (await connection.execute(text("SELECT session_user, current_user"))).one()
     assert tuple(who) == ("postgres", "rlg_reader")
     await engine.dispose()
-    pool = await database.pool(database_url, "test", role="rlg_courier")
-    for _ in range(2):  # a connection that comes back is reset and keeps its role
-        async with pool.acquire() as lent:
+    pool = Pool(database_url, "test", 1, role="rlg_courier")
+    for _ in range(2):  # a connection that comes back keeps its role
+        async with pool.connection() as lent:
             assert await lent.fetchval("SELECT current_user") == "rlg_courier"
     await pool.close()

@@ -71,6 +71,32 @@ async def test_a_busy_caller_leaves_room_for_others() -> None:
         filled(backlog, "busy", 1)
 
 
+async def test_a_caller_with_large_bodies_leaves_room_for_others() -> None:
+    backlog = Backlog("q", 10_000)
+    for _ in range(128):  # half of what may wait
+        backlog.put("busy", [request(1, 250_000)], LATER)
+    for _ in range(6):
+        backlog.put("busy", [request(1, 250_000)], LATER)
+    with pytest.raises(Unavailable):
+        backlog.put("busy", [request(1, 250_000)], LATER)
+    for name in range(5):
+        backlog.put(f"quiet {name}", [request(1, 250_000)], LATER)
+
+
+async def test_whoever_waits_too_long_is_told_at_its_deadline_and_not_later() -> None:
+    backlog = Backlog("q", 1000)
+    began = clock.monotonic()
+    (late,) = backlog.put("a", [request()], began + 0.2)
+    (early,) = backlog.put("b", [request()], began + 0.05)
+    (patient,) = backlog.put("c", [request()], LATER)
+    for one, least in ((early, 0.05), (late, 0.2)):
+        with pytest.raises(Unavailable, match="nothing was stored"):
+            await asyncio.wait_for(one, 5)
+        assert least <= clock.monotonic() - began < 2
+    assert not patient.done()
+    assert [one.answer for one in backlog.take(9)] == [patient]
+
+
 async def test_an_empty_queue_takes_anything_and_a_full_one_says_when_to_come_back() -> None:
     backlog = Backlog("q", 3)
     backlog.put("a", [request(500)], LATER)

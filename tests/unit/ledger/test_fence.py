@@ -27,5 +27,5 @@ def test_each_ledger_has_its_own_fence_and_a_floor_holds_from_the_start() -> Non
     fence = Fence({"main": 2})
     fence.admit(row(1, "other"))
     with pytest.raises(Unavailable, match="epoch 1, and epoch 2 has begun"):
-        fence.admit_all([row(5, "other"), row(1)])
+        list(map(fence.admit, [row(5, "other"), row(1)]))
     fence.admit(row(2))
