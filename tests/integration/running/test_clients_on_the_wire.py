@@ -261,15 +261,15 @@ async def test_without_a_wait_that_can_be_read_the_ledgers_own_patience_holds(
     assert appender.deadlines == [None]
 
 
-async def test_an_unknown_outcome_says_to_send_the_same_ids_again(
+async def test_a_problem_of_the_appender_goes_out_with_its_words_and_retry_after(
     port: int, appender: HeldAppender
 ) -> None:
-    appender.failure = Unavailable("the outcome is not known; send the same ids again", 3)
+    appender.failure = Unavailable("come back later", 3)
     async with wire(port) as one:
-        await one.send(post(event("unknown")))
+        await one.send(post(event("unlucky")))
         answer = await one.answer()
     assert (answer.status, answer.headers["retry-after"]) == (503, "3")
-    assert "same ids again" in answer.json["detail"]
+    assert answer.json["detail"] == "come back later"
     assert answer.json["instance"].startswith("urn:request:")
 
 
