@@ -98,6 +98,8 @@ async def measured(
     size: int = 1,
 ) -> Figures:
     """Drive a design and return all figures of it, with the peak memory of this process."""
+    workload.stock_up(callers, seconds + meters.WARM_SECONDS)
+    tidy()
     window = Window.after_warming(seconds)
     meters.forget_peak()
     figures = await metered(window, sources, drive(design, callers, window, size))

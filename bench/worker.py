@@ -37,6 +37,9 @@ class Counting(Writer):
         return answer
 
 
+_STOCK_SECONDS = 2.5
+
+
 async def main() -> None:
     """Do one drive."""
     asked = await _line()
@@ -44,6 +47,7 @@ async def main() -> None:
     events = workload.templates(stop)[asked["first"] :]
     versions = (await known(asked["url"])).versions
     callers = workload.callers(events, versions, asked["seed"])
+    workload.stock_up(callers, _STOCK_SECONDS)
     tidy()
     async with ours(asked["url"], Counting) as design:
         print("{}", flush=True)

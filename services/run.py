@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -66,6 +67,9 @@ async def serve(
 ) -> None:
     """Serve `app` until SIGINT or SIGTERM; `started` runs beside it once it answers."""
     server = listening.server(app, GRACE_SECONDS)
+    # A refusal is told in one sentence at the end; uvicorn would print its traceback before.
+    told = logging.getLogger("uvicorn.error")
+    told.addFilter(lambda _: getattr(app.state, "refusal", None) is None)
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, lambda: setattr(server, "should_exit", True))
@@ -77,8 +81,8 @@ async def serve(
         beside.cancel()
         await asyncio.gather(beside, return_exceptions=True)
     if not server.started:
-        refusal: SettingsError | None = getattr(app.state, "refusal", None)
-        raise refusal or SettingsError("the services could not start; the lines above say why")
+        reason = getattr(app.state, "refusal", "the services could not start; see the lines above")
+        raise SettingsError(str(reason))
 
 
 async def _serving(server: uvicorn.Server, port: socket.socket) -> None:
@@ -135,14 +139,19 @@ def migrate(settings: assembly.Settings) -> list[str]:
     from migrations.run import upgrade  # noqa: PLC0415 - Alembic is slow to import
 
     main = str(settings.shared.database_url and settings.shared.database_url.get_secret_value())
-    upgrade(main)
+    try:
+        upgrade(main)
+    except database.DatabaseError as error:
+        reason = str(getattr(error, "orig", None) or error)
+        raise SettingsError(f"the database at DATABASE_URL cannot be migrated: {reason}") from error
     elsewhere = {url: name for name, url in settings.ledger.elsewhere.items() if url != main}
     complaints = []
     for url, name in elsewhere.items():
         try:
             upgrade(url, "ledger")
         except database.DatabaseError as error:
-            complaints.append(f"the database of {name} was not migrated ({type(error).__name__})")
+            reason = str(getattr(error, "orig", None) or error)
+            complaints.append(f"the database of {name} was not migrated: {reason}")
     return complaints
 
 

@@ -141,6 +141,8 @@ def samples() -> Path:
 
 SERVERS = ("postgres", "kafka", "browser")
 """Fixtures whose names are markers too."""
+STARTERS = {"EmbeddedPostgres": "postgres", "EmbeddedStandby": "postgres", "EmbeddedKafka": "kafka"}
+"""A module that names one of these starts servers of its own."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -153,6 +155,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         used = getattr(item, "fixturenames", ())
         for server in SERVERS:
             if server in used:
+                item.add_marker(server)
+        for starter, server in STARTERS.items():
+            if starter in vars(getattr(item, "module", item)):
                 item.add_marker(server)
         if {"one_process", "shape"} & set(used):
             item.add_marker("slow")

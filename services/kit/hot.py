@@ -15,7 +15,7 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from contracts.problem import Problem, TooLarge
+from contracts.problem import Problem
 from services.kit import clock, problems
 from services.kit.gone import Gone, UnlessGone
 from services.kit.observing import new_request_id, record
@@ -23,7 +23,6 @@ from services.kit.observing import new_request_id, record
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-MAX_BODY_BYTES = 8 * 1024 * 1024
 CLIENT_GONE = 499
 """Recorded, never sent: nobody is there to read a status. The number is nginx's."""
 
@@ -40,8 +39,8 @@ class Ask:
     async def body(self) -> bytes:
         """Return the whole body. Raises `TooLarge`, or `Gone` when it ends before its end."""
         declared = self.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-            raise TooLarge
+        if declared.isdigit() and int(declared) > problems.MAX_BODY_BYTES:
+            raise problems.body_too_large()
         parts: list[bytes] = []
         size, more = 0, True
         while more:
@@ -50,8 +49,8 @@ class Ask:
                 raise Gone
             parts.append(message.get("body", b""))
             size, more = size + len(parts[-1]), message.get("more_body", False)
-            if size > MAX_BODY_BYTES:
-                raise TooLarge
+            if size > problems.MAX_BODY_BYTES:
+                raise problems.body_too_large()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def unless_gone(self) -> UnlessGone:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fastapi.exceptions import RequestValidationError
@@ -28,6 +28,36 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEDIA_TYPE = "application/problem+json"
+DESCRIBED: dict[str, Any] = {
+    "description": "A problem (RFC 9457): what was wrong and where; each is in docs/problems.md",
+    "content": {
+        MEDIA_TYPE: {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status"],
+                "properties": {
+                    "type": {"type": "string", "format": "uri"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                    "instance": {"type": "string", "format": "uri"},
+                    "errors": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {
+                                "pointer": {"type": "string", "format": "json-pointer"},
+                                "detail": {"type": "string"},
+                            },
+                        },
+                    },
+                },
+            }
+        }
+    },
+}
+"""A failure as OpenAPI tells of it."""
+MAX_BODY_BYTES = 8 * 1024 * 1024
 _log = logs.get(__name__)
 _BY_STATUS: dict[int, type[Problem]] = {
     404: NotFound,
@@ -54,6 +84,12 @@ def response(problem: Problem, instance: str | None = None) -> Response:
         media_type=MEDIA_TYPE,
         headers=problem.headers,
     )
+
+
+def body_too_large() -> TooLarge:
+    """Return the problem of a request whose body is beyond what any route reads."""
+    detail = f"the body has more than {MAX_BODY_BYTES} bytes"
+    return TooLarge(detail, limit=MAX_BODY_BYTES)
 
 
 async def _problem(request: Request, error: Exception) -> Response:
@@ -148,7 +184,7 @@ class TooLargeAsProblem:
             nonlocal replaced
             if message["type"] == "http.response.start" and _is_plain_413(message):
                 replaced = True
-                await response(TooLarge(), scope.get("request_id"))(scope, receive, send)
+                await response(body_too_large(), scope.get("request_id"))(scope, receive, send)
             if not replaced:
                 await send(message)
 

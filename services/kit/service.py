@@ -22,7 +22,7 @@ from contracts.problem import Problem
 from services.kit import clock, logs, metrics, problems
 from services.kit.apidocs import add_docs
 from services.kit.gone import Gone
-from services.kit.hot import CLIENT_GONE, MAX_BODY_BYTES, Front
+from services.kit.hot import CLIENT_GONE, Front
 from services.kit.observing import Observe
 from services.kit.settings import SettingsError
 
@@ -81,11 +81,12 @@ def new_app(name: str, summary: str) -> App:
         docs_url=None,
         redoc_url=None,
         license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
+        responses={"4XX": problems.DESCRIBED, "5XX": problems.DESCRIBED},
     )
     problems.install(app)
     app.add_exception_handler(Gone, _to_nobody)
     add_docs(app)
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=problems.MAX_BODY_BYTES)
     app.add_middleware(problems.TooLargeAsProblem)
     app.add_middleware(problems.Edge)
     app.add_middleware(Observe, service=name)
@@ -164,7 +165,7 @@ async def _endless(service: str, name: str, work: Callable[[], Awaitable[None]])
             await work()
         except Exception as error:  # noqa: BLE001 - whatever it is, the work must go on
             # A problem says in words what is missing; anything else needs its traceback.
-            trace = None if isinstance(error, Problem) else error
+            trace = None if isinstance(error, Problem | SettingsError) else error
             _log.warning(
                 "task.restarting", service=service, task=name, reason=str(error), exc_info=trace
             )
@@ -185,7 +186,7 @@ def compose(services: Sequence[Service], root: App, mounts: dict[str, App]) -> A
             try:
                 for service in services:
                     await stack.enter_async_context(service.run())
-            except SettingsError as refusal:
+            except (SettingsError, Problem) as refusal:
                 root.state.refusal = refusal  # for whoever tells the person that starts us
                 raise
             yield

@@ -11,6 +11,7 @@ from contracts.append import GroupAppend
 from contracts.event import OURS, Assurance, Event, Origin
 from contracts.problem import Forbidden, Invalid, Problem
 from services.kit.identity import Principal
+from services.ledger.bindings import check_count
 from services.ledger.model import Outcome, Submission
 
 OURS_ALONE = frozenset({f"{OURS}decision.recorded.v1", f"{OURS}policy.activated.v1"})
@@ -59,7 +60,9 @@ def of_group(index: int, attributes: object, who: Principal) -> Submission:
 
 
 def read_group(value: ijson.Json) -> GroupAppend:
-    """Read the body of a group append, or raise `Invalid` with pointers."""
+    """Read the body of a group append, or raise `Invalid` with pointers, or `TooLarge`."""
+    if isinstance(value, dict) and isinstance(events := value.get("events"), list):
+        check_count(len(events))
     try:
         return GroupAppend.model_validate(value)
     except ValidationError as error:

@@ -86,13 +86,13 @@ def _event(value: Any, *, vouched: bool = True) -> Event | Problem:
 def _batch(value: ijson.Json) -> Sent:
     if not isinstance(value, list):
         raise Malformed("a batch is a JSON array of events")
-    _check_count(len(value))
+    check_count(len(value))
     return Sent([_event(item) for item in value], single=False)
 
 
 def _lines(raw: bytes) -> Sent:
     lines = [line for line in raw.split(b"\n") if line.strip()]
-    _check_count(len(lines))
+    check_count(len(lines))
     return Sent([_line(line) for line in lines], single=False)
 
 
@@ -103,7 +103,8 @@ def _line(line: bytes) -> Event | Problem:
         return problem
 
 
-def _check_count(count: int) -> None:
+def check_count(count: int) -> None:
+    """Raise `TooLarge` for more events than one request may have."""
     if count > MAX_BATCH:
         raise TooLarge(f"{count} events; at most {MAX_BATCH} are allowed at once", limit=MAX_BATCH)
 

@@ -168,9 +168,11 @@ class Preflight:
             facts = dict(await connection.fetchrow(_FACTS, ROLES))
             facts |= self._known | {"told_backend": connection.get_server_pid(), "revision": None}
             facts |= {f"{of}_names": ", ".join(facts[of]) for of in ("absent", "barred")}
-            if "rlg_reader" not in (*facts["absent"], *facts["barred"]):
-                await connection.execute("SET ROLE rlg_reader")
-            if await connection.fetchval(_HAS_SCHEMA):
+            if "rlg_reader" in facts["barred"]:
+                facts["revision"] = facts["known"]  # not to be seen by this login; it says so
+            elif await connection.fetchval(_HAS_SCHEMA):
+                if "rlg_reader" not in facts["absent"]:
+                    await connection.execute("SET ROLE rlg_reader")
                 facts["revision"] = await connection.fetchval(_REVISION)
         finally:
             connection.terminate()

@@ -309,3 +309,27 @@ async def test_an_append_to_one_ledger_does_not_wait_for_the_lock_of_another(
     assert (await waiting)[0].kind == "appended"
     for task in running:
         task.cancel()
+
+
+async def test_a_primary_that_was_replaced_is_not_admitted_however_often_it_is_tried(
+    database_url: str, other: Other
+) -> None:
+    async with readers(database_url, acme=other.url) as reader:
+        await reader.open(["main", "acme"])
+    await other.shut()
+    settings = LedgerSettings(names="main,acme", databases=f"acme={other.url}", min_epoch="acme=2")
+    service = build(Shared(DATABASE_URL=database_url), settings, Keyring([demo_key()]))
+    transport = httpx2.ASGITransport(app=service.app)
+    who = {"authorization": "Bearer demo-key"}
+    async with (
+        service.run(),
+        httpx2.AsyncClient(transport=transport, base_url="http://ledger", headers=who) as http,
+    ):
+        assert await append(http, "acme", 1) == 503
+        await other.reopen()
+        for _ in range(8):  # tried again and again, by the appender's task and by callers
+            await asyncio.sleep(0.3)
+            assert await append(http, "acme", 1) == 503
+        degraded = (await http.get("/readyz")).json()["degraded"]
+        assert "a primary that was replaced" in str(degraded)
+        assert await append(http, "main", 1) == 201

@@ -11,7 +11,7 @@ import uvloop
 
 from contracts.problem import Unavailable
 from services import run
-from services.kit import clock, gone, hot, listening
+from services.kit import clock, gone, listening, problems
 from tests.integration.running.served import (
     EVENTS,
     HeldAppender,
@@ -74,7 +74,7 @@ async def test_a_body_that_declares_too_much_is_refused_before_it_is_read(
     port: int, appender: HeldAppender
 ) -> None:
     async with wire(port) as one:
-        await one.send(post(b"", length=hot.MAX_BODY_BYTES + 1))
+        await one.send(post(b"", length=problems.MAX_BODY_BYTES + 1))
         answer = await one.answer()
     assert (answer.status, answer.json["type"].rpartition("/")[2]) == (413, "too-large")
     assert appender.asked == []
@@ -87,7 +87,7 @@ async def test_a_chunked_body_is_refused_when_it_has_become_too_large(
     piece = b"%x\r\n%s\r\n" % (len(chunk), chunk)
     async with wire(port) as one:
         await one.send(post(b"", "transfer-encoding: chunked"))
-        for _ in range(hot.MAX_BODY_BYTES // len(chunk) + 1):
+        for _ in range(problems.MAX_BODY_BYTES // len(chunk) + 1):
             await one.send(piece)
         assert (await one.answer()).status == 413
         monkeypatch.setattr(listening, "MAX_IGNORED_BYTES", 1_000_000)
