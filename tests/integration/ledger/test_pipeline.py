@@ -130,10 +130,9 @@ async def test_a_process_that_is_alone_again_stops_locking_first(ledger: Ledger)
     settler = one._pipeline._settler
     for appender in (one, two, one):
         await appender.append_each([submission()])
-    assert settler.contended
-    for _ in range(LOCK_FIRST_BATCHES - 1):
+    contended = [settler.contended]
+    for _ in range(LOCK_FIRST_BATCHES):
         await one.append_each([submission()])
-    assert settler.contended
-    await one.append_each([submission()])
-    assert not settler.contended
+        contended.append(settler.contended)
+    assert contended == [True] * LOCK_FIRST_BATCHES + [False]
     assert await ledger.check() == 3 + LOCK_FIRST_BATCHES
