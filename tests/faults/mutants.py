@@ -37,7 +37,10 @@ SUITES = (
     (UNCONFIRMED,),
 )  # fmt: skip
 """The quick ones first: only who survives them meets the others."""
-OPTIONS = ("-x", "-q", "--timeout=60", "-p", "no:cacheprovider", "-p", "tests.faults.brief")
+OPTIONS = (
+    "-x", "-q", "--tb=line", "--timeout=60", "-p", "no:cacheprovider", "-p", "tests.faults.brief",
+)  # fmt: skip
+"""No long tracebacks: Python 3.11 sometimes fails to parse the source for them (SystemError)."""
 SECONDS = 600
 KILLED = "killed by "
 
