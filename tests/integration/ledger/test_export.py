@@ -42,7 +42,7 @@ async def export(ledger: Ledger, appender: Appender) -> AsyncIterator[int]:
     headers = {"accept": "application/x-ndjson", "authorization": "Bearer demo-key"}
     async with (
         listening_at(app) as port,
-        httpx2.AsyncClient(headers=headers) as client,
+        httpx2.AsyncClient(headers=headers, timeout=60) as client,
         client.stream("GET", f"http://127.0.0.1:{port}{EVENTS}") as answer,
     ):
         assert answer.status_code == 200
