@@ -117,12 +117,6 @@ def cpu_seconds(pid: int) -> float:
     return (mine[1] + mine[2] + children) / _TICKS
 
 
-def child_of(pid: int) -> int:
-    """Return the one child of a process."""
-    (child,) = [found for found, (parent, *_) in _processes() if parent == pid]
-    return child
-
-
 def _processes() -> Iterator[tuple[int, tuple[int, int, int]]]:
     """Yield pid, (parent, own ticks, ticks of reaped children)."""
     for entry in Path("/proc").iterdir():

@@ -63,7 +63,10 @@ class Database:
             return [row["name"] for row in await connection.fetch(OCCUPIED, list(names))]
 
     async def identity(self) -> tuple[int, int]:
-        """Return what tells this database from all others, by whatever URL it is reached."""
+        """Return what tells whether two URLs lead to one database.
+
+        Copies of a cluster share it: a promoted standby and its former primary look like one.
+        """
         async with self._connected() as connection:
             cluster, number = (await connection.execute(IDENTITY)).one()
         return cluster, number

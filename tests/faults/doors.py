@@ -22,7 +22,7 @@ from services.kit import clock, logs
 from services.ledger.appender import Appender, Outcome, Submission
 from services.ledger.tables import LedgerRow
 from services.ledger.writer import Writer
-from tests.faults.record import Answer
+from tests.faults.record import LATE, UNKNOWN, Answer
 from tests.faults.workload import Ask
 
 ORIGIN = Origin(principal="key:test", assurance="A2")
@@ -39,14 +39,14 @@ class NotSent(Unknown):
 
 
 class Late(Unknown):
-    """Its deadline passed before it was begun: nothing of it is stored."""
+    """Nothing of the whole call is stored."""
 
 
 class Door(Protocol):
     """Takes calls for one ledger."""
 
     async def ask(self, ask: Ask) -> list[Answer]:
-        """Return one answer an event, or raise `Unknown`."""
+        """Return one answer an event; raise `Unknown` or `Late` where that is said of all."""
 
     async def stop(self) -> None:
         """End the engine behind it."""
@@ -57,11 +57,19 @@ def submissions(events: Sequence[dict[str, Any]]) -> list[Submission]:
 
 
 def answer(outcome: Outcome) -> Answer:
+    """Return what an item was told; one item of a batch may be `LATE` or `UNKNOWN`."""
+    if isinstance(outcome.problem, Unavailable):
+        return Answer(LATE if is_late(outcome.problem) else UNKNOWN)
     if outcome.receipt is not None:
         text = outcome.receipt.model_dump_json()
         return Answer(outcome.kind, text, position=outcome.receipt.position)
     members = outcome.problem.members if outcome.problem else {}
     return Answer(outcome.kind, actual=members.get("actual"), position=members.get("position"))
+
+
+def is_late(problem: Unavailable) -> bool:
+    """Say whether it promises that nothing was stored."""
+    return "nothing was stored" in str(problem)
 
 
 class Engine:
@@ -89,8 +97,8 @@ class Engine:
             else:
                 outcomes = await self.appender.append_group(items, ask.expect, deadline=until)
         except Unavailable as problem:
-            late = ask.is_one and "nothing was stored" in str(problem)
-            raise (Late if late else Unknown)(str(problem)) from problem
+            # It is the answer to all of the call, and its words are said of all.
+            raise (Late if is_late(problem) else Unknown)(str(problem)) from problem
         return [answer(outcome) for outcome in outcomes]
 
     async def stop(self) -> None:

@@ -9,6 +9,8 @@ DECISION = "services/ledger/decision.py"
 PLANNING = "services/ledger/planning.py"
 PIPELINE = "services/ledger/pipeline.py"
 SETTLING = "services/ledger/settling.py"
+BACKLOG = "services/ledger/backlog.py"
+WRITER = "services/ledger/writer.py"
 APPEND = "migrations/ledger/sql/append_v1.sql"
 
 
@@ -128,5 +130,30 @@ MUTATIONS = (
     Mutation(
         "recorded_at follows the clock backwards", APPEND,
         "greatest(last_recorded, clock_timestamp())", "clock_timestamp()",
+    ),
+    Mutation(
+        "the epoch is not compared when appending", APPEND,
+        "    IF present_epoch IS DISTINCT FROM in_epoch THEN", "    IF false THEN",
+    ),
+    Mutation(
+        "the epoch is not compared when only reading", WRITER,
+        """        if row["epoch"] != self.ledger.epoch:""", "        if False:",
+    ),
+    Mutation(
+        "an id that others have stored is not probed", WRITER,
+        "self._certified, probe)", "self._certified, False)",
+    ),
+    Mutation(
+        "an answer without an append does not wait for the standby", WRITER,
+        "        if self._certified:\n            with _translated():\n",
+        "        if self._certified and lane < 0:\n            with _translated():\n",
+    ),
+    Mutation(
+        "memory is not trimmed beside another process", PLANNING,
+        'None as in `plan`."""\n        self.overlay.trim()\n', 'None as in `plan`."""\n',
+    ),
+    Mutation(
+        "a deadline that has passed is ignored", BACKLOG,
+        "        if self.deadline < now:\n", "        if self.deadline < 0:\n",
     ),
 )  # fmt: skip

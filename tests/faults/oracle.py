@@ -76,8 +76,6 @@ def _claims(record: Record) -> dict[int, Call]:
 
 def _explain(call: Call, answers: Sequence[Answer], log: Log, window: Window) -> None:
     said = [_said(answer) for answer in answers]
-    if said and said[0][0] == "invalid":
-        return
     low, high = window.low(call.began), window.high(call.ended)
     born = _positions(call, "appended")
     places = [born[0] - 1] if born else list(range(low, high + 1))
@@ -89,7 +87,7 @@ def _explain(call: Call, answers: Sequence[Answer], log: Log, window: Window) ->
 
 
 def _said(answer: Answer) -> Said:
-    if answer.kind in {"appended", "duplicate"}:
+    if answer.kind in {"appended", "duplicate", "id_conflict"}:
         return (answer.kind, answer.position)
     return (answer.kind, dict(answer.actual or {}) if answer.kind == "conflict" else None)
 

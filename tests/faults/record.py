@@ -19,6 +19,10 @@ LATE_POISON = "org.example.latepoison"
 """… and these only in the commit."""
 SLOW = "org.example.slow"
 """A commit with such a row takes a while."""
+LATE = "late"
+"""Kind of an answer: not at this moment, and nothing of it is stored."""
+UNKNOWN = "unknown"
+"""Kind of an answer: nobody can say what became of it."""
 
 
 def content(event: Mapping[str, Any]) -> str:
@@ -69,11 +73,11 @@ class Call:
     began: float
     ended: float = float("inf")
     answers: list[Answer] | None = None
-    """None: the outcome is not known – the caller died, or was told to send the ids again."""
+    """None: the outcome is not known – the caller died, or was told `UNKNOWN` or `LATE`."""
     batch: int = 0
     """Calls of one batch share this number and stand in the order sent."""
     never: bool = False
-    """Whatever the answer was, it promised that nothing is stored."""
+    """It was told `LATE`: so nothing of it may be stored."""
 
     def is_known(self) -> bool:
         return self.answers is not None

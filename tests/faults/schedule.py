@@ -18,7 +18,7 @@ from services.ledger.store import Reader
 from services.ledger.tables import LedgerRow
 from tests.faults import oracle, stored
 from tests.faults.doors import Door, Engine, Late, NotSent, Unknown
-from tests.faults.record import Answer, Call, Record, Sent, Sighting, content
+from tests.faults.record import LATE, UNKNOWN, Answer, Call, Record, Sent, Sighting, content
 from tests.faults.serial import Violation
 from tests.faults.workload import Ask, Workload
 
@@ -81,10 +81,7 @@ class Run:
             self.record.calls = [call for call in self.record.calls if call not in calls]
             return False
         except Late:
-            for call in calls:
-                call.never = True
-            self.fired.append("deadline passed")
-            return True
+            answers = [Answer(LATE)] * len(ask.events)
         except Unknown:
             self.unknown.append(ask)
             return False
@@ -94,8 +91,10 @@ class Run:
             self.fired.append("client gone")
             self.unknown.append(ask)
             return False
-        self._answered(calls, answers)
-        return True
+        if self._answered(calls, answers):
+            return True
+        self.unknown.append(ask)
+        return False
 
     def _written_down(self, ask: Ask) -> list[Call]:
         events = tuple(map(Sent.of, ask.events))
@@ -107,14 +106,22 @@ class Run:
         self.record.calls += calls
         return calls
 
-    def _answered(self, calls: list[Call], answers: list[Answer]) -> None:
+    def _answered(self, calls: list[Call], answers: list[Answer]) -> bool:
+        """Write down what each call was told; False when some of it is not known."""
         now, given = clock.monotonic(), iter(answers)
         for call in calls:
-            call.answers, call.ended = list(itertools.islice(given, len(call.events))), now
+            told = list(itertools.islice(given, len(call.events)))
+            kinds = {one.kind for one in told}
+            if kinds <= {LATE, UNKNOWN}:
+                call.never = kinds == {LATE}
+            else:
+                call.answers, call.ended = told, now
         for one in answers:
             self.workload.seen |= one.actual or {}
         for call in calls:
             self._learn(call)
+        self.fired += ["deadline passed" for call in calls if call.never]
+        return all(call.never or call.is_known() for call in calls)
 
     def _learn(self, call: Call) -> None:
         for one in call.answers or ():

@@ -11,7 +11,8 @@ from typing import TypeAlias
 from tests.faults.record import Call, Key, Row, Sent
 
 Said: TypeAlias = tuple[str, object]
-"""Kind of an answer and what goes with it: a position, or the actual versions."""
+"""Kind of an answer and what goes with it: a position (of the event that has the id, too), or the
+actual versions."""
 
 
 class Violation(AssertionError):
@@ -64,15 +65,17 @@ class Log:
         """Return what a serial ledger that stands at `at` would answer."""
         found = [self.find(event.key, at) for event in call.events]
         there = [place for place in found if place is not None]
-        if any(
-            place is not None and self.rows[place - 1].content != event.content
+        other = [
+            place
             for place, event in zip(found, call.events, strict=True)
-        ):
-            return [("id_conflict", None)] * len(found)
+            if place is not None and self.rows[place - 1].content != event.content
+        ]
+        if other:  # it names the first of them
+            return [("id_conflict", other[0])] * len(found)
         if len(there) == len(found):
             return [("duplicate", place) for place in there]
         if there or _two_events_of_one_id(call.events):
-            return [("id_conflict", None)] * len(found)
+            return [("id_conflict", there[0] if there else None)] * len(found)
         return self._fresh(call, at)
 
     def _fresh(self, call: Call, at: int) -> list[Said]:

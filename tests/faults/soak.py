@@ -27,6 +27,7 @@ from services.kit import clock, database
 from services.ledger.store import Reader
 from services.ledger.tables import LedgerRow
 from tests.faults.doors import EngineProcess, Unknown
+from tests.faults.record import LATE, UNKNOWN, Answer
 from tests.faults.soak_check import Acknowledged, check
 from tests.faults.victim import Victim
 from tests.faults.workload import FINE, Ask
@@ -82,14 +83,17 @@ class Soak:
                 commitment = json.loads(str(answer.receipt))["commitment"]
                 self.told.add(caller, n, int(answer.position or 0), commitment)
 
-    async def _try(self, ask: Ask) -> list[Any] | None:
+    async def _try(self, ask: Ask) -> list[Answer] | None:
         try:
             assert self._engine is not None
-            return await self._engine.ask(ask)
+            answers = await self._engine.ask(ask)
         except (Unknown, OSError):
-            self.tally["tried again"] += 1
-            await asyncio.sleep(0.05)
-            return None
+            answers = []
+        if answers and not any(answer.kind in {LATE, UNKNOWN} for answer in answers):
+            return answers
+        self.tally["tried again"] += 1
+        await asyncio.sleep(0.05)
+        return None
 
     async def _kill_at_moments(self) -> None:
         chance = random.Random(self.wanted.seed)

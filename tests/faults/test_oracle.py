@@ -130,6 +130,21 @@ def ghost_subject(record: Record) -> None:
     record.subjects = ["s:1", "s:ghost"]
 
 
+def invalid(record: Record) -> None:
+    """All that is ever sent is valid."""
+    record.calls[3].answers = [Answer("invalid")]
+
+
+def id_conflict_with_another(record: Record) -> None:
+    record.calls[3].events = (sent("two", "other content"),)
+    record.calls[3].answers = [Answer("id_conflict", position=1)]
+
+
+def never_and_yet_stored(record: Record) -> None:
+    _rows(record, *record.rows, row(3, "late", 3))
+    record.calls.append(Call((sent("late"),), {}, 7.0, never=True))
+
+
 def reader_misses(record: Record) -> None:
     record.sightings = [Sighting(4.5, 4.6, 0, 2, ((2, "x"),))]
 
@@ -143,8 +158,24 @@ LIES: list[tuple[Callable[[Record], None], type[Violation]]] = [
     (nobody_asked, Violation), (version_skipped, Violation), (other_bytes, Violation),
     (clock_back, Violation), (expectation_ignored, Violation), (stale_conflict, Violation),
     (from_the_future, Violation), (denied, Violation), (other_receipt, Violation),
+    (invalid, Violation), (id_conflict_with_another, Violation), (never_and_yet_stored, Violation),
     (ghost_subject, Violation), (reader_misses, Lost), (reader_sees_old_head, Lost),
 ]  # fmt: skip
+
+
+def test_an_id_conflict_that_names_the_right_event_passes() -> None:
+    record = told()
+    record.calls[3].events = (sent("two", "other content"),)
+    record.calls[3].answers = [Answer("id_conflict", position=2)]
+    judge(record)
+
+
+def test_an_unknown_event_may_be_stored_or_not() -> None:
+    record = told()
+    record.calls.append(Call((sent("late"),), {}, 7.0))
+    judge(record)
+    _rows(record, *record.rows, row(3, "late", 3))
+    judge(record)
 
 
 @pytest.mark.parametrize(("lie", "kind"), LIES, ids=[lie.__name__ for lie, _ in LIES])

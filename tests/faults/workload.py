@@ -23,11 +23,6 @@ class Ask:
     seconds: float | None = None
     """How long it may wait for its turn; None: as long as the ledger thinks fit."""
 
-    @property
-    def is_one(self) -> bool:
-        """Say whether all of it stands or falls together."""
-        return self.expect is not None or len(self.events) == 1
-
 
 @dataclass
 class Workload:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from contracts import problem
+from services.ledger import settling
 
 DOC = (Path(__file__).parents[2] / "docs" / "problems.md").read_text(encoding="utf-8")
 SECTION = re.compile(
@@ -26,3 +27,8 @@ def test_slugs_are_unique_and_come_back_as_the_same_class() -> None:
     for kind in problem.ALL:
         again = problem.from_json(kind("why").as_json(), kind.status)
         assert type(again) is kind
+
+
+def test_the_docs_quote_what_an_unknown_outcome_says() -> None:
+    (unavailable,) = [body for slug, *_, body in SECTION.findall(DOC) if slug == "unavailable"]
+    assert f'"{settling.UNKNOWN}"' in " ".join(unavailable.split())

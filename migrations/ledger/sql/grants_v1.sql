@@ -1,8 +1,9 @@
 -- Who may do what in the schema `ledger`. A later object is granted by the migration that makes it.
 --
 -- Nobody but the owner has INSERT, UPDATE, DELETE or TRUNCATE on the log: events come in through
--- append_v1, which runs with the owner's rights and which rlg_appender alone may call. rlg_eraser may DELETE bodies as far as grants go;
--- the trigger append_only refuses it until redaction brings a recorded way.
+-- append_v1, which runs with the owner's rights and which rlg_appender alone may call. rlg_eraser may
+-- DELETE bodies as far as grants go; the trigger append_only refuses it until redaction brings a
+-- recorded way.
 DO $$
 BEGIN
     REVOKE ALL ON SCHEMA ledger FROM PUBLIC;

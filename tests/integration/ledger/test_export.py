@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tracemalloc
 from collections.abc import AsyncIterator
+from typing import cast
 
 import asyncpg
+import httpx2
 import pytest
 
-from services.ledger.store import Window
+from services.kit.identity import Keyring, demo_key
+from services.kit.service import new_app
+from services.ledger import api
+from services.ledger.appender import Appender
+from services.ledger.wake import Wake
 from tests.integration.ledger.bulk import fill
 from tests.integration.ledger.conftest import Ledger, submission
-from tests.integration.ledger.test_reads import positions
+from tests.integration.running.served import EVENTS, listening_at
 
 pytestmark = pytest.mark.postgres
-COUNT = 50_000
-PAGE = 500
+COUNT = 30_000
+BODY_BYTES = 1000
+EVERY = 500
+"""Memory is looked at once in so many events."""
 AGES = """
 SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 AS age,
        count(*) FILTER (WHERE state LIKE 'idle in transaction%') AS idle
@@ -25,21 +34,27 @@ SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::flo
 """
 
 
-async def export(ledger: Ledger) -> AsyncIterator[Window]:
-    """Page by page up to the head of the first page, as NDJSON is given out."""
-    window = await ledger.reader.page("main", 0, PAGE)
-    until = window.head
-    while True:
-        yield window
-        if window.scanned_to >= until:
-            return
-        window = await ledger.reader.page("main", window.scanned_to, PAGE)
+async def export(ledger: Ledger, appender: Appender) -> AsyncIterator[int]:
+    """Yield the positions of `GET …/events` as NDJSON, from a real server, line by line."""
+    app = new_app("ledger", "A ledger to export from.")
+    wake, keys = Wake(ledger.reader), Keyring([demo_key()])
+    api.add_routes(app, api.Desk(ledger.reader, wake, lambda _: appender, keys))
+    headers = {"accept": "application/x-ndjson", "authorization": "Bearer demo-key"}
+    async with (
+        listening_at(app) as port,
+        httpx2.AsyncClient(headers=headers) as client,
+        client.stream("GET", f"http://127.0.0.1:{port}{EVENTS}") as answer,
+    ):
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("application/x-ndjson")
+        async for line in answer.aiter_lines():
+            yield cast("int", json.loads(line)["position"])
 
 
 async def test_an_export_beside_appends_is_whole_flat_and_never_holds_a_transaction(
     ledger: Ledger,
 ) -> None:
-    await fill(ledger.sql, ledger.reader.ledger("main").id, COUNT)
+    await fill(ledger.sql, ledger.reader.ledger("main").id, COUNT, BODY_BYTES)
     appender, watcher = ledger.appender(), await asyncpg.connect(ledger.url)
     ages, idle, done = [], 0, False
 
@@ -62,10 +77,12 @@ async def test_an_export_beside_appends_is_whole_flat_and_never_holds_a_transact
     memory: list[int] = []
     tracemalloc.start()
     try:
-        async for window in export(ledger):
-            assert positions(window) == list(range(seen + 1, seen + 1 + len(window.events)))
-            seen += len(window.events)
-            memory.append(tracemalloc.get_traced_memory()[0])
+        async for position in export(ledger, appender):
+            seen += 1
+            assert position == seen
+            if seen % EVERY == 0:
+                memory.append(tracemalloc.get_traced_memory()[0])
+        peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
         done = True
@@ -76,6 +93,7 @@ async def test_an_export_beside_appends_is_whole_flat_and_never_holds_a_transact
     assert len(ages) > 20
     assert max(ages) < 1, "a transaction lived longer than a page"
     assert idle == 0
+    assert peak < COUNT * BODY_BYTES / 3, "much of the export was in memory at once"
     # After a first fifth everything that stays (plans, caches) is there.
     fifth = len(memory) // 5
     assert max(memory[fifth:]) - max(memory[:fifth]) < 2 * 2**20, memory

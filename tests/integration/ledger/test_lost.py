@@ -6,14 +6,17 @@ import asyncio
 import random
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from contracts.event import Receipt
-from services.ledger.model import Plan
+from services.ledger import settling
+from services.ledger.model import EventKey, Head, Plan, Snapshot
 from services.ledger.writer import Answer, Uncertain, Writer
 from tests.integration.ledger.conftest import Ledger, submission
+from tests.integration.running.served import app_on, event, listening_at, post, wire
 
 pytestmark = pytest.mark.postgres
 
@@ -68,6 +71,44 @@ async def test_an_answer_that_is_lost_after_the_commit(ledger: Ledger) -> None:
     assert (again.kind, again.receipt) == ("duplicate", first.receipt)
     assert writer.lost >= 2
     assert await ledger.check() == 3
+
+
+class Away(Writer):
+    """Commits once; from then on neither that answer nor any other comes back, for a while."""
+
+    away = False
+
+    async def append(self, lane: int, plan: Plan, *, probe: bool = False) -> Answer:
+        if not self.away:
+            await super().append(lane, plan, probe=probe)
+            self.away = True
+        raise Uncertain("the server does not answer")
+
+    async def load(
+        self, lane: int, known: Head, subjects: Sequence[str], ids: Sequence[EventKey]
+    ) -> Snapshot:
+        if self.away:
+            raise Uncertain("the server does not answer")
+        return await super().load(lane, known, subjects, ids)
+
+
+async def test_an_outcome_that_cannot_be_found_out_is_503_and_the_same_id_tells(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "GIVE_UP_SECONDS", 0.4)
+    writer = Away(ledger.url, ledger.reader.ledger("main"))
+    app = app_on(ledger.appender(writer))
+    async with listening_at(app) as port, wire(port) as one:
+        await one.send(post(event("x")))
+        answer = await one.answer()
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert answer.json["detail"].endswith(settling.UNKNOWN)
+    assert writer.away
+    assert await ledger.check() == 1  # it was stored: nobody could know
+    async with listening_at(app_on(ledger.appender())) as port, wire(port) as one:
+        await one.send(post(event("x")))
+        again = await one.answer()
+    assert (again.status, again.json["receipt"]["position"]) == (200, 1)
 
 
 async def test_connections_that_die_at_any_moment(ledger: Ledger) -> None:

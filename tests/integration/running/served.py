@@ -64,7 +64,7 @@ def _receipt(position: int, event_id: str) -> Receipt:
     )  # fmt: skip
 
 
-def app_on(appender: HeldAppender) -> App:
+def app_on(appender: HeldAppender | Appender) -> App:
     """Return a ledger's app whose reader is none: it appends only."""
 
     def appender_for(ledger: str) -> Appender:

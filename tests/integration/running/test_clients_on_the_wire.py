@@ -70,15 +70,18 @@ async def test_answers_of_hot_routes_are_not_compressed(port: int) -> None:
     assert "content-encoding" not in answer.headers
 
 
-async def test_a_body_that_declares_too_much_is_refused_before_it_is_read(port: int) -> None:
+async def test_a_body_that_declares_too_much_is_refused_before_it_is_read(
+    port: int, appender: HeldAppender
+) -> None:
     async with wire(port) as one:
         await one.send(post(b"", length=problems.MAX_BODY_BYTES + 1))
         answer = await one.answer()
     assert (answer.status, answer.json["type"].rpartition("/")[2]) == (413, "too-large")
+    assert appender.asked == []
 
 
 async def test_a_chunked_body_is_refused_when_it_has_become_too_large(
-    port: int, monkeypatch: pytest.MonkeyPatch
+    port: int, appender: HeldAppender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chunk = b"x" * 100_000
     piece = b"%x\r\n%s\r\n" % (len(chunk), chunk)
@@ -90,6 +93,7 @@ async def test_a_chunked_body_is_refused_when_it_has_become_too_large(
         monkeypatch.setattr(listening, "MAX_IGNORED_BYTES", 1_000_000)
         with pytest.raises(ConnectionError):  # what follows is ignored for a while, not for ever
             await one.send_for_ever(piece)
+    assert appender.asked == []
 
 
 async def test_a_chunked_body_within_the_limit_is_read_whole(port: int) -> None:
@@ -261,15 +265,15 @@ async def test_without_a_wait_that_can_be_read_the_ledgers_own_patience_holds(
     assert appender.deadlines == [None]
 
 
-async def test_an_unknown_outcome_says_to_send_the_same_ids_again(
+async def test_a_problem_of_the_appender_goes_out_with_its_words_and_retry_after(
     port: int, appender: HeldAppender
 ) -> None:
-    appender.failure = Unavailable("the outcome is not known; send the same ids again", 3)
+    appender.failure = Unavailable("come back later", 3)
     async with wire(port) as one:
-        await one.send(post(event("unknown")))
+        await one.send(post(event("unlucky")))
         answer = await one.answer()
     assert (answer.status, answer.headers["retry-after"]) == (503, "3")
-    assert "same ids again" in answer.json["detail"]
+    assert answer.json["detail"] == "come back later"
     assert answer.json["instance"].startswith("urn:request:")
 
 
