@@ -33,7 +33,7 @@ CATALOGUE = (
     Spec("rlg_ledger_append_total", "counter", ("ledger", "outcome"),
          "items by outcome: appended, duplicate, conflict, id_conflict, refused"),
     Spec("rlg_ledger_append_seconds", "histogram", ("ledger",),
-         "time from the queue to the committed answer"),
+         "time from the queue to the committed answer, of the slowest request in each batch"),
     Spec("rlg_ledger_batch_events", "histogram", ("ledger",), "events per committed batch"),
     Spec("rlg_ledger_moved_total", "counter", ("ledger",),
          "batches that found the head moved by another process and were decided again"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -32,17 +31,19 @@ class Answering:
         self._moment: tuple[datetime | None, str] = (None, "")
 
     def answer(self, batch: Sequence[Waiting], plan: Plan) -> None:
-        """Answer a batch whose plan is stored."""
-        now, tally = clock.monotonic(), Counter[Kind]()
+        """Answer a batch, which has at least one request and whose plan is stored."""
+        tally = dict.fromkeys(_KINDS, 0)
         for one, verdicts in zip(batch, plan.verdicts, strict=True):
             pairs = zip(one.request.items, verdicts, strict=True)
             outcomes = [self._outcome(item, verdict) for item, verdict in pairs]
-            tally.update(outcome.kind for outcome in outcomes)
-            self._seconds.observe(now - one.since)
+            for outcome in outcomes:
+                tally[outcome.kind] += 1
             if not one.answer.done():
                 one.answer.set_result(outcomes)
+        self._seconds.observe(clock.monotonic() - min(one.since for one in batch))
         for kind, count in tally.items():
-            self._counts[kind].inc(count)
+            if count:
+                self._counts[kind].inc(count)
         if plan.items:
             self._sizes.observe(len(plan.items))
         self._head.set(plan.expected.position + len(plan.items))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from services.ledger.model import EMPTY, NOBODY, EventKey, Head, Known, Snapshot, Stored
 
@@ -73,7 +74,7 @@ def arguments(
     ledger_id: int, known: Head, subjects: Sequence[str], ids: Sequence[EventKey]
 ) -> tuple[Any, ...]:
     """Return the query's parameters."""
-    uuids, sources = [uuid for uuid, _ in ids], [source for _, source in ids]
+    uuids, sources = [UUID(int=number) for number, _ in ids], [source for _, source in ids]
     return (ledger_id, known.position, known.commitment, subjects, uuids, sources, MAX_TAIL)
 
 
@@ -106,7 +107,7 @@ def _stored(row: Any) -> Mapping[EventKey, Stored]:
         "named_versions",
     )  # fmt: skip
     return {
-        (uuid, source): Stored(
+        (uuid.int, source): Stored(
             position=position,
             salt=salt,
             commitment=commitment,

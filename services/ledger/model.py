@@ -19,8 +19,8 @@ from contracts.event import Event, Origin, Receipt
 from contracts.problem import Problem
 
 Kind = Literal["appended", "duplicate", "conflict", "id_conflict", "invalid", "refused"]
-EventKey: TypeAlias = tuple[UUID, str]
-"""What identifies an event for ever: its id (as a UUID) and its source."""
+EventKey: TypeAlias = tuple[int, str]
+"""What identifies an event for ever: its UUID as a number, which is quick to hash, and its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Item:
     @property
     def key(self) -> EventKey:
         """Return what identifies the event."""
-        return (self.uuid, self.source)
+        return (self.uuid.int, self.source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,9 @@ class Overlay:
 
     def unknown_subjects(self, requests: Iterable[Request]) -> list[str]:
         """Return the subjects that a decision needs and nobody has asked the database about."""
-        return list({key for r in requests for key in r.subjects if key not in self._subjects})
+        known = self._subjects
+        named = {key for r in requests for i in r.items for key in i.subjects if key not in known}
+        return list(named.union(key for r in requests for key in r.expect if key not in known))
 
     def unknown_ids(self, requests: Iterable[Request]) -> list[EventKey]:
         """Return the ids that may be stored without our knowing."""

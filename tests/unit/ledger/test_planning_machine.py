@@ -64,7 +64,7 @@ class Database:
         del lane
         above = self.rows[known.position :]
         named = {key for row in above for key in row.subjects}
-        rows = {(uuid.UUID(row.key[1]), row.key[0]): row for row in self.rows}
+        rows = {(uuid.UUID(row.key[1]).int, row.key[0]): row for row in self.rows}
         return Snapshot(
             head=self.head,
             continues=known == EMPTY
