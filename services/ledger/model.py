@@ -20,7 +20,7 @@ from contracts.problem import Problem
 
 Kind = Literal["appended", "duplicate", "conflict", "id_conflict", "invalid", "refused"]
 EventKey: TypeAlias = tuple[int, str]
-"""What identifies an event for ever: its UUID as a number, which is quick to hash, and its source."""
+"""What identifies an event: its UUID as a number, which is quick to hash, and its source."""
 
 
 @dataclass(frozen=True, slots=True)
