@@ -159,9 +159,11 @@ class Pipeline:
             self._planner.overlay.forget()
         elif isinstance(ends[0], Answer) and ends[0].outcome == "moved":
             self._settler.lost_the_race()
+        # Refused or fenced is known not to be stored; all else may still be on its way.
+        begun = any(not isinstance(end, Answer | Rejected | Fenced) for end in ends)
         try:
             for flight in flights:
-                if not await self._settler.settle(flight.batch, begun=failed) and failed:
+                if not await self._settler.settle(flight.batch, begun=begun) and begun:
                     break  # what comes behind may be on its way too, and rests on this one
         finally:
             for flight in flights:

@@ -50,7 +50,7 @@ async def test_a_process_that_missed_a_ceremony_appends_nothing_and_says_why(
     assert outcome.kind == "appended"
     assert await moved_on(ledger.url, ledger.reader.ledgers) is None
     await begin(ledger.url, "main", "a failover")
-    with pytest.raises(Unavailable, match="is in epoch 2, the caller in epoch 1"):
+    with pytest.raises(Unavailable, match="must not be appended to: nothing was stored"):
         await appender.append_each([submission()])
     assert "is in epoch 2, this process works in epoch 1" in str(
         await moved_on(ledger.url, ledger.reader.ledgers)
