@@ -120,7 +120,7 @@ def said(verdict: Verdict) -> Said:
     if isinstance(verdict.problem, Conflict):
         return ("conflict", verdict.problem.members["actual"])
     if verdict.problem is not None:
-        return (verdict.kind, None)
+        return (verdict.kind, verdict.problem.members.get("position"))
     assert verdict.stored is not None
     return (verdict.kind, verdict.stored.position)
 
