@@ -71,11 +71,6 @@ class Request:
     items: tuple[Item, ...]
     expect: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def subjects(self) -> set[str]:
-        """Return every subject whose version the decision needs."""
-        return {key for item in self.items for key in item.subjects} | set(self.expect)
-
 
 class Head(NamedTuple):
     """The last event. An empty ledger has position 0 and an empty commitment."""

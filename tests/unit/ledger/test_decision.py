@@ -60,7 +60,8 @@ class Log:
 
     def snapshot(self, requests: Sequence[Request], known: Head = EMPTY) -> Snapshot:
         above = self.events[known.position :]
-        named = {key for request in requests for key in request.subjects}
+        named = {key for r in requests for item in r.items for key in item.subjects}
+        named |= {key for r in requests for key in r.expect}
         return Snapshot(
             self.head,
             continues=known.position == 0
