@@ -14,7 +14,7 @@ import json
 import random
 import sys
 
-from contracts import catalogue
+from contracts import catalogue, leaf
 from services.kit import database
 from services.ledger import body
 
@@ -161,6 +161,6 @@ async def _verify(connection: database.Connection, head: int) -> None:
         )
         event = catalogue.parse(json.loads(stored.event))
         assert list(stored.versions) == catalogue.subjects_of(event), row["position"]
-        assert body.event_uuid(event.id) == row["event_uuid"]
+        assert leaf.event_uuid(event.id) == row["event_uuid"]
         assert hashlib.sha256(row["salt"] + row["body"]).digest() == row["commitment"]
         assert row["dense"], row["position"]

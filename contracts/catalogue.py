@@ -96,6 +96,12 @@ def type_of(model: type[Payload]) -> str:
     return next(name for name, known in CATALOGUE.items() if known is model)
 
 
+def model_of(type_: str) -> type[Payload]:
+    """Return the model of one of our types, also of one that is only read. Raises `KeyError`."""
+    model = CATALOGUE.get(type_)
+    return earlier.EARLIER[type_.removeprefix(OURS)].model if model is None else model
+
+
 def parse(attributes: Any, *, vouched: bool = False) -> Event:
     """Read one CloudEvent and, for our own types, its payload. Raises `Invalid` with pointers.
 

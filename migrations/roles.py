@@ -18,6 +18,7 @@ ROLES = (
     "rlg_projector",
     "rlg_eraser",
     "rlg_verifier",
+    "rlg_sealer",
 )
 
 # Other databases of the cluster may be migrated at the same moment: whoever comes second waits for

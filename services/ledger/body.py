@@ -9,22 +9,18 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import re
 import secrets
-import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
 from contracts import catalogue, ijson
 from contracts.event import MAX_EVENT_BYTES, Event, Origin, Receipt, RecordedEvent, format_time
+from contracts.leaf import event_uuid
 from contracts.problem import Invalid, TooLarge
 from services.ledger.model import Item, Submission
 
 SALT_BYTES = 16
 _EVENT, _ORIGIN = b'{"event":', b',"origin":'
-_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_HASHED = 8
-"""UUID version 8 (RFC 9562 §5.8) marks an id that was not a UUID."""
 
 
 def make(submission: Submission) -> Item:
@@ -72,26 +68,6 @@ def _canonical(event: Event) -> bytes:
     except ijson.NotIJson as error:
         errors = [{"pointer": error.pointer, "detail": error.detail}]
         raise Invalid(f"{error.pointer}: {error.detail}", errors=errors) from None
-
-
-def event_uuid(event_id: str) -> uuid.UUID:
-    """Return the key for an event id: a UUID in canonical text is itself, all else is hashed.
-
-    Version 8 belongs to the hashes alone: an id that is such a UUID is hashed too, so that nobody
-    can choose an id that meets another one.
-    """
-    if _CANONICAL_UUID.fullmatch(event_id):
-        given = uuid.UUID(event_id)
-        if given.version != _HASHED:
-            return given
-    return _hashed(event_id)
-
-
-def _hashed(event_id: str) -> uuid.UUID:
-    digest = bytearray(hashlib.sha256(event_id.encode()).digest()[:16])
-    digest[6] = digest[6] & 0x0F | _HASHED << 4
-    digest[8] = digest[8] & 0x3F | 0x80
-    return uuid.UUID(bytes=bytes(digest))
 
 
 @functools.lru_cache(maxsize=256)

@@ -33,7 +33,7 @@ from services.ledger.wake import Wake
 from services.ledger.writer import Writer
 
 NAME = "ledger"
-REVISION = "0006"
+REVISION = "0007"
 """The migration that this code is written for."""
 ENGINE_SIZE = 2
 """Connections of each database for what is seldom asked; reads and appends have their own."""

@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from contracts.leaf import event_uuid
 from contracts.problem import NotFound
 from services.ledger import queries
-from services.ledger.body import HistoryWindow, Recorded, Window, event_uuid
+from services.ledger.body import HistoryWindow, Recorded, Window
 from services.ledger.databases import Database
 from services.ledger.placement import Placement
 from services.ledger.tables import LedgerRow

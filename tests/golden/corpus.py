@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from contracts import catalogue, ijson, upcasting
+from contracts import catalogue, ijson, leaf, upcasting
 from contracts.event import Event, Origin, RecordedEvent, format_time, parse_time
 from services.ledger import body
 from services.ledger.model import Submission
@@ -125,7 +125,7 @@ def _document(
         "foreign": foreign,
         "stored": {
             "position": position,
-            "key": str(body.event_uuid(event["id"])),
+            "key": str(leaf.event_uuid(event["id"])),
             "versions": row.versions,
             "recorded_at": format_time(row.recorded_at),
             "salt": salt.hex(),

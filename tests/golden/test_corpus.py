@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from contracts import catalogue, ijson, upcasting
+from contracts import catalogue, ijson, leaf, upcasting
 from contracts.catalogue import CATALOGUE
 from contracts.event import OURS, Event, HistoryPage, RecordedEvent, format_time
 from contracts.payloads.earlier import EARLIER, next_major
@@ -57,7 +57,7 @@ def test_the_ledger_gives_the_stored_event_out_byte_for_byte(golden: Golden) -> 
 @pytest.mark.parametrize("golden", TAKEN, ids=NAME)
 def test_the_same_event_becomes_the_same_bytes_today(golden: Golden) -> None:
     row = golden.document["stored"]
-    assert str(body.event_uuid(golden.sent["id"])) == row["key"]
+    assert str(leaf.event_uuid(golden.sent["id"])) == row["key"]
     earlier = EARLIER.get(golden.sent["type"].removeprefix(OURS))
     if earlier is not None and not earlier.accepted:
         with pytest.raises(Invalid, match="retired; send"):

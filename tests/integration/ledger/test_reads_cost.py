@@ -11,8 +11,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from contracts.leaf import event_uuid
 from services.ledger import queries, store
-from services.ledger.body import event_uuid
 from services.ledger.databases import HOT
 from tests.integration.ledger.bulk import COUNT, RARE, START, fill
 from tests.integration.ledger.conftest import Ledger, submission

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import catalogue
+from contracts import catalogue, leaf
 from contracts.event import MAX_EVENT_BYTES, Origin, format_time
 from contracts.problem import Invalid, TooLarge
 from services.ledger import body
@@ -60,7 +60,7 @@ def test_data_that_is_not_ijson_never_gets_in(value: object) -> None:
 
 def test_a_canonical_uuid_is_its_own_key() -> None:
     given_ = "0194f5b0-0000-7000-8000-0123456789ab"
-    assert body.event_uuid(given_) == uuid.UUID(given_)
+    assert leaf.event_uuid(given_) == uuid.UUID(given_)
 
 
 @pytest.mark.parametrize(
@@ -70,15 +70,15 @@ def test_a_canonical_uuid_is_its_own_key() -> None:
         "0194F5B0-0000-7000-8000-0123456789AB",
         "0194f5b0000070008000 0123456789ab",
         "{0194f5b0-0000-7000-8000-0123456789ab}",
-        str(body.event_uuid("build-1")),
+        str(leaf.event_uuid("build-1")),
     ],
 )
 def test_every_other_id_gets_a_marked_hash_of_its_own(event_id: str) -> None:
-    key = body.event_uuid(event_id)
+    key = leaf.event_uuid(event_id)
     assert key.version == 8
-    assert key == body.event_uuid(event_id)
+    assert key == leaf.event_uuid(event_id)
     assert str(key) != event_id
-    assert key != body.event_uuid(event_id + " ")
+    assert key != leaf.event_uuid(event_id + " ")
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=30)

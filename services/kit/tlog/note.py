@@ -1,0 +1,258 @@
+"""Signed notes (C2SP signed-note): text that ends with a newline, an empty line, signature lines.
+
+A signature line is `— <key name> base64(key id ‖ signature)`. Whoever opens a note brings the keys
+that he trusts; lines of other keys say nothing and are passed over.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+ED25519 = 0x01
+ID_BYTES = 4
+MAX_NOTE_BYTES = 1_000_000
+MAX_SIGNATURES = 100
+_NAME = re.compile(r"[^\s+]+")
+_LINE = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
+
+
+class NotANote(ValueError):
+    """The text is not a signed note, or a key is not written as a key."""
+
+
+class Unsigned(ValueError):
+    """No key that is trusted has signed the note, or one of its signatures is wrong."""
+
+
+class Verifier(Protocol):
+    """A public key with its name, as a `vkey` says it."""
+
+    @property
+    def name(self) -> str:
+        """The key's name."""
+
+    @property
+    def key_id(self) -> bytes:
+        """4 bytes that tell keys of one name apart."""
+
+    def verifies(self, text: bytes, signature: bytes) -> bool:
+        """Say whether `signature` is one of `text` by this key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One signature line."""
+
+    name: str
+    key_id: bytes
+    value: bytes
+
+    @property
+    def line(self) -> bytes:
+        """The line, with its newline."""
+        encoded = base64.b64encode(self.key_id + self.value).decode()
+        return f"— {self.name} {encoded}\n".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note as read: nothing is verified."""
+
+    text: bytes
+    signatures: tuple[Signature, ...]
+
+    @classmethod
+    def parse(cls, content: bytes) -> Note:
+        """Read a note in its one form. Raises `NotANote`."""
+        try:
+            whole = content.decode()
+        except UnicodeDecodeError:
+            raise NotANote("a note is UTF-8") from None
+        if len(content) > MAX_NOTE_BYTES or re.search(r"[\x00-\x09\x0b-\x1f]", whole):
+            raise NotANote("a note holds no control characters but newlines, and has an end")
+        text, gap, lines = whole.rpartition("\n\n")
+        if not gap or not lines.endswith("\n"):
+            raise NotANote("a note is a text, an empty line, and signature lines")
+        return cls(f"{text}\n".encode(), read_signatures(lines.encode()))
+
+    @property
+    def content(self) -> bytes:
+        """The note as bytes."""
+        return b"".join((self.text, b"\n", *(each.line for each in self.signatures)))
+
+    def signed_by(self, verifiers: Sequence[Verifier]) -> list[Verifier]:
+        """Return those who signed. Raises `Unsigned` if a line claims one of them wrongly."""
+        found: list[Verifier] = []
+        for each in self.signatures:
+            for verifier in verifiers:
+                if (verifier.name, verifier.key_id) != (each.name, each.key_id):
+                    continue
+                if not verifier.verifies(self.text, each.value):
+                    raise Unsigned(f"the signature of {each.name} is wrong")
+                if verifier not in found:
+                    found.append(verifier)
+        return found
+
+
+def read_signatures(lines: bytes) -> tuple[Signature, ...]:
+    """Read signature lines. Raises `NotANote`."""
+    found = lines.decode().split("\n")[:-1]
+    if not lines.endswith(b"\n") or not 0 < len(found) <= MAX_SIGNATURES:
+        raise NotANote("signature lines end with newlines, and a note has 1 to 100")
+    return tuple(map(_signature, found))
+
+
+def _signature(line: str) -> Signature:
+    found = _LINE.fullmatch(line)
+    value = b"" if found is None else decode64(found[2])
+    if found is None or len(value) <= ID_BYTES:
+        raise NotANote(f"{line[:80]!r} is not a signature line")
+    return Signature(found[1], value[:ID_BYTES], value[ID_BYTES:])
+
+
+def key_id(name: str, algorithm: int, public: bytes) -> bytes:
+    """Return the id of a key: the first 4 bytes of SHA-256(name ‖ newline ‖ algorithm ‖ key)."""
+    known = f"{name}\n".encode() + bytes([algorithm]) + public
+    return hashlib.sha256(known).digest()[:ID_BYTES]
+
+
+def write_key(name: str, algorithm: int, public: bytes) -> str:
+    """Write a verifier key (vkey): name, key id in hex, algorithm and key in base64."""
+    if not _NAME.fullmatch(name):
+        raise NotANote(f"{name!r} cannot name a key: no white space, no plus sign")
+    encoded = base64.b64encode(bytes([algorithm]) + public).decode()
+    return f"{name}+{key_id(name, algorithm, public).hex()}+{encoded}"
+
+
+def read_key(vkey: str) -> tuple[str, int, bytes]:
+    """Read a vkey: name, algorithm, public key. Raises `NotANote`."""
+    name, _, rest = vkey.strip().partition("+")
+    stated, _, encoded = rest.partition("+")
+    known = decode64(encoded)
+    if not _NAME.fullmatch(name) or not known:
+        raise NotANote(f"{vkey[:80]!r} is not a verifier key: name+id+key")
+    if key_id(name, known[0], known[1:]).hex() != stated:
+        raise NotANote(f"the id of the verifier key {name} is not that of its key")
+    return name, known[0], known[1:]
+
+
+def decode64(text: str) -> bytes:
+    """Read base64 in its one spelling; nothing (which is never valid here) when it is none."""
+    try:
+        value = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+    return value if base64.b64encode(value).decode() == text else b""
+
+
+@dataclass(frozen=True)
+class Ed25519Verifier:
+    """The public key of a log."""
+
+    name: str
+    public: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        """See `Verifier`."""
+        return key_id(self.name, ED25519, self.public)
+
+    @property
+    def vkey(self) -> str:
+        """The key as text."""
+        return write_key(self.name, ED25519, self.public)
+
+    @classmethod
+    def parse(cls, vkey: str) -> Ed25519Verifier:
+        """Read a vkey. Raises `NotANote`."""
+        name, algorithm, public = read_key(vkey)
+        if algorithm != ED25519:
+            raise NotANote(f"the key {name} is not an Ed25519 key of a log")
+        return cls(name, check_ed25519(name, public))
+
+    def verifies(self, text: bytes, signature: bytes) -> bool:
+        """See `Verifier`."""
+        return verify_ed25519(self.public, signature, text)
+
+
+class Ed25519Signer:
+    """The private key of a log, in the text form of Go's note package (PRIVATE+KEY+…)."""
+
+    def __init__(self, name: str, private: Ed25519PrivateKey) -> None:
+        self._private = private
+        public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self.verifier = Ed25519Verifier(name, public)
+
+    @classmethod
+    def generate(cls, name: str) -> Ed25519Signer:
+        """Make a new key."""
+        return cls(name, Ed25519PrivateKey.generate())
+
+    @classmethod
+    def parse(cls, skey: str) -> Ed25519Signer:
+        """Read a key. Raises `NotANote`; the message never holds the key."""
+        name, seed = read_private(skey, ED25519)
+        return cls(name, seed)
+
+    @property
+    def name(self) -> str:
+        """The key's name."""
+        return self.verifier.name
+
+    @property
+    def skey(self) -> str:
+        """The key as text: keep it to yourself."""
+        return write_private(self.name, ED25519, self._private, self.verifier.public)
+
+    def sign(self, text: bytes) -> Signature:
+        """Sign a text."""
+        return Signature(self.name, self.verifier.key_id, self._private.sign(text))
+
+
+def read_private(skey: str, algorithm: int) -> tuple[str, Ed25519PrivateKey]:
+    """Read `PRIVATE+KEY+<name>+<id>+<base64 of algorithm and seed>`. Raises `NotANote`."""
+    parts = skey.strip().split("+", 4)
+    if len(parts) != 5 or parts[:2] != ["PRIVATE", "KEY"]:  # noqa: PLR2004 - as the line above says
+        raise NotANote("not a private key of a note: PRIVATE+KEY+name+id+key")
+    name, stated, known = parts[2], parts[3], decode64(parts[4])
+    if len(known) != 33 or known[0] != algorithm:  # noqa: PLR2004 - algorithm and seed
+        raise NotANote(f"the private key {name} is not an Ed25519 key for this use")
+    private = Ed25519PrivateKey.from_private_bytes(known[1:])
+    public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    if key_id(name, algorithm, public).hex() != stated:
+        raise NotANote(f"the id of the private key {name} is not that of its key")
+    return name, private
+
+
+def write_private(name: str, algorithm: int, private: Ed25519PrivateKey, public: bytes) -> str:
+    """Write a private key as `read_private` reads it."""
+    encoded = base64.b64encode(bytes([algorithm]) + private.private_bytes_raw()).decode()
+    return f"PRIVATE+KEY+{name}+{key_id(name, algorithm, public).hex()}+{encoded}"
+
+
+def check_ed25519(name: str, public: bytes) -> bytes:
+    """Return the key, or raise `NotANote`."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public)
+    except ValueError:
+        raise NotANote(f"the key {name} is not 32 bytes of Ed25519") from None
+    return public
+
+
+def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> bool:
+    """Say whether a signature is right (RFC 8032)."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True

@@ -1,0 +1,5 @@
+"""The proof: seals the log in a Merkle tree that outsiders check with programs of their own.
+
+`naming` subject uids · `leaves` rows → leaves (pure) · `source` reads the log · `state` what the
+sealer remembers, outside the database · `shelf` where tiles lie · `sealer` the loop · `keys`.
+"""

@@ -1,0 +1,111 @@
+"""Where tiles and the published checkpoint lie: files that anyone may read.
+
+A tile, once written, never changes: `write` refuses other bytes under a name that is taken, and is
+on disk before it returns. `replace` is for the checkpoint alone, which is new or old, never half.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+CHECKPOINT = "checkpoint"
+_STAGED = "staged.tar"
+
+
+class Overwritten(Exception):
+    """Other bytes lie under the name already; the message names it."""
+
+
+class Shelf(Protocol):
+    """The files of one log, by their paths in C2SP tlog-tiles."""
+
+    def read(self, path: str) -> bytes | None:
+        """Return a file, None when there is none."""
+
+    def write(self, path: str, content: bytes) -> None:
+        """Keep a file for ever. Again with the same bytes does nothing; else `Overwritten`."""
+
+    def replace(self, path: str, content: bytes) -> None:
+        """Put a file in the place of the one that is there, at once."""
+
+    def drop(self, folder: str) -> None:
+        """Remove a folder of partial tiles that full ones have replaced."""
+
+
+class Folder:
+    """A shelf in a local folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def read(self, path: str) -> bytes | None:
+        """See `Shelf`."""
+        try:
+            return (self.root / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+
+    def write(self, path: str, content: bytes) -> None:
+        """See `Shelf`."""
+        there = self.read(path)
+        if there is None:
+            self.replace(path, content)
+        elif there != content:
+            raise Overwritten(f"{path} holds other bytes than the sealer computed")
+
+    def replace(self, path: str, content: bytes) -> None:
+        """See `Shelf`."""
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        passing = target.with_name(f".{target.name}.{os.getpid()}")
+        with passing.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        passing.replace(target)
+        _sync_folder(target.parent)
+
+    def drop(self, folder: str) -> None:
+        """See `Shelf`."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.root / folder)
+
+
+def stage(shelf: Shelf, files: Mapping[str, bytes]) -> None:
+    """Keep files that belong together, so that they can be written after a crash too."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for path, content in files.items():
+            member = tarfile.TarInfo(path)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    shelf.replace(_STAGED, packed.getvalue())
+
+
+def staged(shelf: Shelf) -> dict[str, bytes]:
+    """Return what was staged last; nothing when it is not there or not whole."""
+    packed = shelf.read(_STAGED)
+    if packed is None:
+        return {}
+    files = {}
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        for member in archive:
+            content = archive.extractfile(member)
+            files[member.name] = b"" if content is None else content.read()
+    return files
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a renamed file's name durable too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

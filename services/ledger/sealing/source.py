@@ -1,0 +1,116 @@
+"""The log as the sealer reads it: rows after a position, and the names of their subjects.
+
+The role `rlg_sealer` may read the log and keep signatures; it can append nothing and change
+nothing. Names are kept in memory: a subject's uid never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from services.kit import database
+from services.ledger.sealing.leaves import Name, Row, Tampered
+from services.ledger.sealing.naming import NamingKey, WrongName, uid
+
+CHANNEL = "ledger_sealed"
+"""Tells the ledger's processes that a checkpoint was published: `<ledger id> <size>`."""
+MAX_NAMES = 200_000
+"""Subjects kept in memory; beyond, all are forgotten and read again."""
+_ROWS = """
+SELECT e.position, e.event_uuid, e.source, e.type, e.subject_ids, e.versions, e.occurred_at,
+       e.recorded_at, e.principal, e.assurance, e.causation, e.commitment, stored.salt, stored.body
+  FROM ledger.event AS e
+  LEFT JOIN ledger.event_body AS stored USING (ledger_id, position)
+ WHERE e.ledger_id = $1 AND e.position > $2 AND e.position <= $2 + $3 ORDER BY e.position
+"""
+_NAMES = """
+SELECT subject_id, key, signature FROM ledger.subject
+  LEFT JOIN ledger.subject_name USING (ledger_id, subject_id)
+ WHERE ledger_id = $1 AND subject_id = ANY($2::bigint[])
+"""
+_KEEP = """
+INSERT INTO ledger.subject_name (ledger_id, subject_id, signature)
+SELECT $1, * FROM unnest($2::bigint[], $3::bytea[]) ON CONFLICT DO NOTHING
+"""
+_HEAD = "SELECT coalesce(max(position), 0) FROM ledger.event WHERE ledger_id = $1"
+_LEDGER = "SELECT ledger_id FROM ledger.ledger WHERE name = $1"
+
+
+class Source:
+    """One ledger's log. Raises `DatabaseError`s; whoever calls again gets a new connection."""
+
+    def __init__(self, url: str, ledger: str, naming: NamingKey) -> None:
+        self._url = url
+        self._ledger = ledger
+        self._naming = naming
+        self._id = 0
+        self._connection: database.Connection | None = None
+        self._names: dict[int, Name] = {}
+
+    async def head(self) -> int:
+        """Return the last position, 0 when there is none."""
+        connection = await self._open()
+        return int(await connection.fetchval(_HEAD, self._id))
+
+    async def rows(self, after: int, limit: int) -> list[Row]:
+        """Return up to `limit` events after a position, in order."""
+        connection = await self._open()
+        return [Row(*row) for row in await connection.fetch(_ROWS, self._id, after, limit)]
+
+    async def names(self, rows: Iterable[Row]) -> dict[int, Name]:
+        """Return the names of all subjects of some rows; a subject without one is named now.
+
+        Raises `Tampered` when what is stored is not the signature of that subject.
+        """
+        wanted = {subject: row.position for row in rows for subject in row.subject_ids}
+        missing = {subject: at for subject, at in wanted.items() if subject not in self._names}
+        if missing:
+            if len(self._names) > MAX_NAMES:
+                self._names.clear()
+                missing = wanted
+            await self._learn(missing)
+        return self._names
+
+    async def tell(self, size: int) -> None:
+        """Tell who waits for a checkpoint that there is one."""
+        connection = await self._open()
+        await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, f"{self._id} {size}")
+
+    async def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def _learn(self, missing: dict[int, int]) -> None:
+        connection = await self._open()
+        found = await connection.fetch(_NAMES, self._id, list(missing))
+        fresh = []
+        for subject, key, signature in found:
+            made = self._signature(key, signature, missing[subject])
+            self._names[subject] = Name(key, f'["{uid(made).hex()}",')
+            if signature is None:
+                fresh.append((subject, made))
+        if fresh:
+            await connection.execute(_KEEP, self._id, *_columns(fresh))
+
+    def _signature(self, key: str, stored: bytes | None, position: int) -> bytes:
+        if stored is None:
+            return self._naming.sign(key)
+        try:
+            self._naming.checker.check(key, stored)
+        except WrongName as error:
+            raise Tampered(position, str(error)) from None
+        return stored
+
+    async def _open(self) -> database.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await database.connection(
+                self._url, "ledger sealer", role="rlg_sealer"
+            )
+            self._id = int(await self._connection.fetchval(_LEDGER, self._ledger) or 0)
+        return self._connection
+
+
+def _columns(fresh: Sequence[tuple[int, bytes]]) -> tuple[list[int], list[bytes]]:
+    return [subject for subject, _ in fresh], [signature for _, signature in fresh]
