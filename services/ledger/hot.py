@@ -21,6 +21,7 @@ from services.ledger import answers, asking, bindings
 from services.ledger.admission import of_group, read_group, submission
 from services.ledger.appender import Appenders
 from services.ledger.model import Outcome, Submission
+from services.ledger.sealing.published import Published
 from services.ledger.store import Reader
 from services.ledger.wake import Wake, page_or_wait
 
@@ -43,6 +44,7 @@ class Desk:
     wake: Wake
     appender_for: Appenders
     keyring: Keyring
+    published: Published
 
     def require(self, headers: Mapping[str, str], scope: str) -> Principal:
         """Return who asks, or raise `Unauthenticated` or `Forbidden`."""

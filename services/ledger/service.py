@@ -13,7 +13,7 @@ from services.kit import database, logs, service
 from services.kit.identity import Keyring
 from services.kit.kafka import KafkaProducer, ensure_topics
 from services.kit.settings import SettingsError, Shared
-from services.ledger import api, health
+from services.ledger import api, health, proofs
 from services.ledger.appender import Appender
 from services.ledger.certify import Standbys
 from services.ledger.databases import Database
@@ -26,6 +26,8 @@ from services.ledger.ingest import Ingest
 from services.ledger.lease import Lease
 from services.ledger.preflight import Away, Preflight
 from services.ledger.relay import Relay
+from services.ledger.sealing.published import Published
+from services.ledger.sealing.service import Sealing, Where, seals_here
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Reader
 from services.ledger.tables import LedgerRow
@@ -45,12 +47,15 @@ def build(shared: Shared, settings: LedgerSettings, keyring: Keyring) -> service
     """Return the service; nothing is opened before its `run`."""
     parts = _Parts(shared, settings)
     app = service.new_app(NAME, "The append-only log: events in, histories and proofs out.")
-    api.add_routes(app, api.Desk(parts.reader, parts.wake, parts.appender_for, keyring))
+    desk = api.Desk(parts.reader, parts.wake, parts.appender_for, keyring, parts.published)
+    api.add_routes(app, desk)
+    app.include_router(proofs.router)
     hooks_api.add_routes(app, parts.hooks, keyring)
     hard, soft = health.checks(parts.reader.placement, parts.preflights)
     (soft or hard).update(health.safety(parts.reader.placement, parts.standbys, parts.fence))
     # The HTTP path needs no broker: without one only the readers behind Kafka fall behind.
     soft["kafka"] = parts.check_kafka
+    soft["sealing"] = parts.check_sealing
     service.add_health(app, hard, soft)
     return service.Service(NAME, app, parts.run, hard, soft)
 
@@ -77,6 +82,13 @@ class _Parts:
         bases = self.reader.placement.databases if settings.certified else ()
         self.standbys = {base: Standbys(base.url) for base in bases}
         self.wake = Wake(self.reader)
+        where = Where(shared, settings)
+        self.published = Published({name: where.shelf(name) for name in settings.ledgers})
+        self._sealing = (
+            Sealing(shared, settings, lambda name: settings.elsewhere.get(name, url))
+            if seals_here(shared, settings)
+            else None
+        )
         self._ingest = self._new_ingest()
         known = connections.read(settings.connections_file, dev=shared.dev)
         self.hooks = Hooks(HookStore(url), self.reader, self.appender_for, known)
@@ -111,7 +123,7 @@ class _Parts:
             stack.push_async_callback(self.hooks.store.close)
             await self._open()
             await self.hooks.store.open()
-            tasks = self._appending() | self._waking() | self._kafka()
+            tasks = self._appending() | self._waking() | self._kafka() | await self._seals()
             work = service.background(NAME, hooks=self.hooks.run, **tasks)
             await stack.enter_async_context(work)
             yield
@@ -196,6 +208,22 @@ class _Parts:
         return Relay(
             row, self.reader, self.wake, lease, producer, fence=self.fence, standbys=standbys
         )
+
+    async def _seals(self) -> Tasks:
+        """Return what looks at the shelf, and the sealers if they work here."""
+        tasks: Tasks = {"published": self.published.run}
+        if self._sealing is not None:
+            await self._sealing.prepare()
+            tasks |= self._sealing.tasks()
+        return tasks
+
+    async def check_sealing(self) -> str | None:
+        """Return what keeps events from being sealed."""
+        said = None if self._sealing is None else await self._sealing.check()
+        for row in self.reader.ledgers:
+            head = (await self.reader.head(row.name))[0]
+            said = said or self.published.behind(row.name, head)
+        return said
 
     async def check_kafka(self) -> str | None:
         """Return None when relays and ingest work, or when there is no broker to work with."""

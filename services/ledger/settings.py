@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -67,6 +67,16 @@ class LedgerSettings(Settings):
     """Acknowledge only what a synchronous standby has flushed."""
     min_epoch: Annotated[str, AfterValidator(_epochs)] | None = None
     """The lowest epoch of a ledger that is accepted, as `main=2,other=3`."""
+    sealer: Literal["here", "apart"] | None = None
+    """Who seals: this process, or `python -m services sealer`. In development mode: here."""
+    seal_seconds: float = Field(default=0.5, ge=0.05, le=60)
+    """Seconds between two checkpoints while events come."""
+    keys: Path | None = None
+    """Folder of the ledgers' own keys, `<ledger>/…`. Default: `keys` in RLG_DATA."""
+    seal_state: Path | None = None
+    """The sealer's own memory, a SQLite file away from the database. Default: in RLG_DATA."""
+    shelf: Path | None = None
+    """Folder of the published tiles and checkpoints, `<ledger>/…`. Default: `log` in RLG_DATA."""
     connections_file: Path | None = None
     """Who may send webhooks: a JSON list, see services/ledger/hooks/connections.py."""
 

@@ -1,6 +1,97 @@
-"""The ledger's own keys: files in one folder, `<ledger>/<name>`, each readable by its owner only.
+"""The keys of one ledger: files in its own folder, readable by their owner only.
 
-`sealer.skey` signs checkpoints; its name is the log's origin. `naming.pem` names subjects and lives
-as long as the ledger. `receipts.skey` signs receipts. The sealer needs the first two, the process
-that answers appends the third: production puts each where it is needed and nowhere else.
+`sealer.skey` signs checkpoints, and its name is the log's origin. `naming.pem` names subjects and
+lives as long as the ledger. `receipts.skey` signs receipts. The sealer needs the first two, whoever
+answers appends the third: production puts each where it is needed and nowhere else. Beside each
+lies its public half, for those who verify: `sealer.vkey`, `naming.pub.pem`, `receipts.vkey`.
 """
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.kit.settings import SettingsError
+from services.kit.tlog.note import Ed25519Signer, NotANote
+from services.ledger.sealing.naming import NamingKey, NotANamingKey
+
+SEALER, NAMING, RECEIPTS = "sealer.skey", "naming.pem", "receipts.skey"
+_PUBLIC = {SEALER: "sealer.vkey", NAMING: "naming.pub.pem", RECEIPTS: "receipts.vkey"}
+
+
+@dataclass(frozen=True, slots=True)
+class SealerKeys:
+    """What the sealer signs and names with."""
+
+    signer: Ed25519Signer
+    naming: NamingKey
+
+    @property
+    def origin(self) -> str:
+        """The log's origin (C2SP tlog-checkpoint)."""
+        return self.signer.name
+
+
+def make(folder: Path, origin: str) -> None:
+    """Make all keys of a ledger. Raises `SettingsError` when one is there: none is overwritten."""
+    taken = [name for name in _PUBLIC if (folder / name).exists()]
+    if taken:
+        raise SettingsError(f"{folder} has {', '.join(taken)} already; nothing was made")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        signer = Ed25519Signer.generate(origin)
+        receipts = Ed25519Signer.generate(f"{origin}/receipts")
+        texts = {SEALER: signer.verifier.vkey, RECEIPTS: receipts.verifier.vkey}
+    except NotANote as error:
+        raise SettingsError(str(error)) from None
+    naming = NamingKey.generate()
+    private = {SEALER: signer.skey.encode(), RECEIPTS: receipts.skey.encode(), NAMING: naming.pem()}
+    for name, content in private.items():
+        _write_private(folder / name, content)
+    for name, text in texts.items():
+        (folder / _PUBLIC[name]).write_text(f"{text}\n", encoding="utf-8")
+    (folder / _PUBLIC[NAMING]).write_bytes(naming.checker.pem())
+
+
+def sealer(folder: Path) -> SealerKeys:
+    """Read the sealer's keys, or raise `SettingsError`."""
+    return SealerKeys(_signer(folder / SEALER), _naming(folder / NAMING))
+
+
+def receipts(folder: Path) -> Ed25519Signer | None:
+    """Read the key for receipts; None when there is none here: receipts go unsigned."""
+    file = folder / RECEIPTS
+    return _signer(file) if file.exists() else None
+
+
+def _signer(file: Path) -> Ed25519Signer:
+    _check_private(file)
+    try:
+        return Ed25519Signer.parse(file.read_text(encoding="utf-8"))
+    except (NotANote, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: {error}") from None
+
+
+def _naming(file: Path) -> NamingKey:
+    _check_private(file)
+    try:
+        return NamingKey.load(file)
+    except NotANamingKey as error:
+        raise SettingsError(f"{file}: {error}") from None
+
+
+def _check_private(file: Path) -> None:
+    try:
+        mode = file.stat().st_mode
+    except FileNotFoundError:
+        made = "python -m services seal keys"
+        raise SettingsError(f"the key {file} is missing; `{made}` makes new ones") from None
+    if mode & 0o077:
+        raise SettingsError(f"others can read the key {file}: chmod 600")
+
+
+def _write_private(file: Path, content: bytes) -> None:
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as out:
+        out.write(content)

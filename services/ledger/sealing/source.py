@@ -12,8 +12,6 @@ from services.kit import database
 from services.ledger.sealing.leaves import Name, Row, Tampered
 from services.ledger.sealing.naming import NamingKey, WrongName, uid
 
-CHANNEL = "ledger_sealed"
-"""Tells the ledger's processes that a checkpoint was published: `<ledger id> <size>`."""
 MAX_NAMES = 200_000
 """Subjects kept in memory; beyond, all are forgotten and read again."""
 _ROWS = """
@@ -70,11 +68,6 @@ class Source:
                 missing = wanted
             await self._learn(missing)
         return self._names
-
-    async def tell(self, size: int) -> None:
-        """Tell who waits for a checkpoint that there is one."""
-        connection = await self._open()
-        await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, f"{self._id} {size}")
 
     async def close(self) -> None:
         """Close the connection."""

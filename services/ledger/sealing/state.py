@@ -18,17 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-_HASH_BYTES = 32
 _BUSY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The newest tree that was signed. `peaks`: its frontier (services/kit/tlog/merkle.py)."""
+    """The newest tree that was signed."""
 
     size: int
     root: bytes
-    peaks: tuple[bytes, ...]
     checkpoint: bytes
     """The signed note."""
 
@@ -52,8 +50,7 @@ class StateStore(Protocol):
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS state (
-    origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL,
-    peaks BLOB NOT NULL, checkpoint BLOB NOT NULL
+    origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, checkpoint BLOB NOT NULL
 ) STRICT
 """
 
@@ -70,9 +67,9 @@ class SqliteStates:
             return None
         with self._open() as database:
             found = database.execute(
-                "SELECT size, root, peaks, checkpoint FROM state WHERE origin = ?", (origin,)
+                "SELECT size, root, checkpoint FROM state WHERE origin = ?", (origin,)
             ).fetchone()
-        return None if found is None else State(found[0], found[1], _split(found[2]), found[3])
+        return None if found is None else State(*found)
 
     def create(self, origin: str, state: State) -> None:
         """See `StateStore`."""
@@ -80,7 +77,7 @@ class SqliteStates:
         with self._open() as database:
             try:
                 database.execute(
-                    "INSERT INTO state VALUES (?, ?, ?, ?, ?)", (origin, *_columns(state))
+                    "INSERT INTO state VALUES (?, ?, ?, ?)", (origin, *_columns(state))
                 )
             except sqlite3.IntegrityError:
                 raise StateMoved(f"{origin} has a state already") from None
@@ -89,7 +86,7 @@ class SqliteStates:
         """See `StateStore`."""
         with self._open() as database:
             changed = database.execute(
-                "UPDATE state SET size = ?, root = ?, peaks = ?, checkpoint = ?"
+                "UPDATE state SET size = ?, root = ?, checkpoint = ?"
                 " WHERE origin = ? AND size = ? AND root = ? AND checkpoint = ?",
                 (*_columns(new), origin, old.size, old.root, old.checkpoint),
             ).rowcount
@@ -105,9 +102,5 @@ class SqliteStates:
             yield database
 
 
-def _columns(state: State) -> tuple[int, bytes, bytes, bytes]:
-    return state.size, state.root, b"".join(state.peaks), state.checkpoint
-
-
-def _split(peaks: bytes) -> tuple[bytes, ...]:
-    return tuple(peaks[at : at + _HASH_BYTES] for at in range(0, len(peaks), _HASH_BYTES))
+def _columns(state: State) -> tuple[int, bytes, bytes]:
+    return state.size, state.root, state.checkpoint

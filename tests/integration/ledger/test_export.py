@@ -16,6 +16,7 @@ from services.kit.identity import Keyring, demo_key
 from services.kit.service import new_app
 from services.ledger import api
 from services.ledger.appender import Appender
+from services.ledger.sealing.published import Published
 from services.ledger.wake import Wake
 from tests.integration.ledger.bulk import fill
 from tests.integration.ledger.conftest import Ledger, submission
@@ -38,7 +39,7 @@ async def export(ledger: Ledger, appender: Appender) -> AsyncIterator[int]:
     """Yield the positions of `GET …/events` as NDJSON, from a real server, line by line."""
     app = new_app("ledger", "A ledger to export from.")
     wake, keys = Wake(ledger.reader), Keyring([demo_key()])
-    api.add_routes(app, api.Desk(ledger.reader, wake, lambda _: appender, keys))
+    api.add_routes(app, api.Desk(ledger.reader, wake, lambda _: appender, keys, Published({})))
     headers = {"accept": "application/x-ndjson", "authorization": "Bearer demo-key"}
     async with (
         listening_at(app) as port,

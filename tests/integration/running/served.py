@@ -18,6 +18,7 @@ from services.kit.service import App, new_app
 from services.ledger import api
 from services.ledger.appender import Appender
 from services.ledger.model import Outcome, Submission
+from services.ledger.sealing.published import Published
 from services.ledger.store import Reader
 from services.ledger.wake import Wake
 
@@ -75,7 +76,7 @@ def app_on(appender: HeldAppender | Appender) -> App:
     app = new_app("ledger", "A ledger on an appender of the test's.")
     nobody = cast("Any", None)
     reader, wake = cast("Reader", nobody), cast("Wake", nobody)
-    api.add_routes(app, api.Desk(reader, wake, appender_for, Keyring([demo_key()])))
+    api.add_routes(app, api.Desk(reader, wake, appender_for, Keyring([demo_key()]), Published({})))
     return app
 
 

@@ -1,0 +1,71 @@
+"""The proof over HTTP: checkpoint and tiles as C2SP tlog-tiles has them, for anyone; and proofs.
+
+Checkpoint and tiles need no key: leaves hold hashes, numbers and uids that name nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from starlette.responses import Response
+
+from contracts.problem import NotFound
+from services.kit.tlog.tiles import NotATile, Tile
+from services.ledger import hot
+from services.ledger.hot import Desk
+from services.ledger.sealing.shelf import CHECKPOINT
+
+router = APIRouter(prefix=hot.PREFIX, tags=["proof"])
+_TEXT = "text/plain; charset=utf-8"
+_FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
+_NOW = {"cache-control": "no-cache"}
+
+
+async def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+AtDesk = Annotated[Desk, Depends(_desk)]
+
+
+@router.get(f"/{CHECKPOINT}", response_class=Response)
+async def checkpoint(ledger: str, desk: AtDesk) -> Response:
+    """Give the newest checkpoint: a signed note with the tree's size and root."""
+    desk.reader.ledger(ledger)
+    content = await asyncio.to_thread(desk.published.file, ledger, CHECKPOINT)
+    return Response(content, media_type=_TEXT, headers=_NOW)
+
+
+@router.get("/tile/{path:path}", response_class=Response)
+async def tile(ledger: str, path: str, desk: AtDesk) -> Response:
+    """Give a tile, or a bundle of entries (`entries/…`). Once there it never changes."""
+    desk.reader.ledger(ledger)
+    try:
+        wanted = Tile.parse(f"tile/{path}")
+    except NotATile as error:
+        raise NotFound(str(error)) from None
+    content = await asyncio.to_thread(desk.published.file, ledger, wanted.path)
+    return Response(content, media_type="application/octet-stream", headers=_FOREVER)
+
+
+@router.get("/events/{position}/proof", response_class=Response)
+async def proof(
+    ledger: str,
+    position: Annotated[int, Path(ge=1, lt=2**63)],
+    request: Request,
+    desk: AtDesk,
+    *,
+    wait: Annotated[float, Query(ge=0, le=hot.MAX_WAIT)] = 0,
+) -> Response:
+    """Give the proof (C2SP tlog-proof) that the tree holds an event's leaf; 404 for no such event.
+
+    `wait`: an event that is not sealed yet may become so within so many seconds; else 503.
+    """
+    desk.require(request.headers, "read")
+    await desk.reader.at(ledger, position)
+    sealed = await desk.published.covering(ledger, position, wait)
+    made = await asyncio.to_thread(desk.published.proof, ledger, position, sealed)
+    return Response(made.encode(), media_type=_TEXT, headers=_NOW)

@@ -1,0 +1,132 @@
+"""What is sealed, as whoever answers sees it: the newest checkpoint of each ledger, and its files.
+
+The sealer may be another process, so the shelf is all that both share. It is looked at ten times a
+second; who waits for an event to be sealed is woken by that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contracts.problem import NotFound, Unavailable
+from services.kit import clock, logs
+from services.kit.tlog import merkle
+from services.kit.tlog.checkpoint import Checkpoint
+from services.kit.tlog.merkle import ProofError
+from services.kit.tlog.note import NotANote, Note
+from services.kit.tlog.proof import Proof
+from services.kit.tlog.tiles import TileReader
+from services.ledger.sealing.shelf import CHECKPOINT, Shelf
+
+LOOK_SECONDS = 0.1
+STALE_SECONDS = 60.0
+"""How long events may stand unsealed before /readyz complains."""
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A published checkpoint: its size, its root, and the note as it was published."""
+
+    size: int
+    root: bytes
+    note: bytes
+
+
+class Published:
+    """The newest checkpoints. `run` keeps them new."""
+
+    def __init__(self, shelves: Mapping[str, Shelf]) -> None:
+        self._shelves = shelves
+        self._newest: dict[str, Sealed] = {}
+        self._news = asyncio.Event()
+        self._since: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def look(self) -> None:
+        """Take in what was published since the last look."""
+        for name, shelf in self._shelves.items():
+            content = shelf.read(CHECKPOINT)
+            known = self._newest.get(name)
+            if content is not None and (known is None or known.note != content):
+                self._take(name, content)
+
+    def newest(self, ledger: str) -> Sealed | None:
+        """Return the newest checkpoint; None before the first."""
+        return self._newest.get(ledger)
+
+    def sealed(self, ledger: str, position: int) -> bool:
+        """Say whether a published checkpoint covers a position."""
+        newest = self._newest.get(ledger)
+        return newest is not None and newest.size >= position
+
+    async def covering(self, ledger: str, position: int, wait: float) -> Sealed:
+        """Return a checkpoint that covers a position, waiting for it up to `wait` seconds.
+
+        Raises `Unavailable` when none came: the event is stored, and ask again.
+        """
+        deadline = clock.monotonic() + wait
+        while True:
+            news = self._news
+            newest = self._newest.get(ledger)
+            if newest is not None and newest.size >= position:
+                return newest
+            left = deadline - clock.monotonic()
+            if left <= 0:
+                size = newest.size if newest else 0
+                raise Unavailable(f"position {position} is not sealed yet; the tree has {size}")
+            try:
+                await asyncio.wait_for(news.wait(), left)
+            except TimeoutError:
+                continue
+
+    def file(self, ledger: str, path: str) -> bytes:
+        """Return a published file, or raise `NotFound`."""
+        shelf = self._shelves.get(ledger)
+        content = None if shelf is None else shelf.read(path)
+        if content is None:
+            raise NotFound(f"{path} of {ledger} is not there (yet)")
+        return content
+
+    def proof(self, ledger: str, position: int, sealed: Sealed) -> Proof:
+        """Prove that the tree of `sealed` holds the event at a position; blocks while it reads."""
+        shelf = self._shelves[ledger]
+        try:
+            read = TileReader(sealed.size, sealed.root, shelf.read).read
+            hashes = merkle.inclusion_proof(position - 1, sealed.size, read)
+        except ProofError as error:
+            raise Unavailable(f"the tiles of {ledger} are damaged: {error}") from None
+        return Proof(position - 1, tuple(hashes), sealed.note)
+
+    def behind(self, ledger: str, head: int) -> str | None:
+        """Return a complaint when events have stood unsealed for too long."""
+        newest = self._newest.get(ledger)
+        if newest is None or newest.size >= head:
+            self._since.pop(ledger, None)
+            return None
+        waited = clock.monotonic() - self._since.setdefault(ledger, clock.monotonic())
+        if waited < STALE_SECONDS:
+            return None
+        return f"{head - newest.size} events of {ledger} are unsealed for {waited:.0f} s"
+
+    def _take(self, name: str, content: bytes) -> None:
+        try:
+            head = Checkpoint.parse(Note.parse(content).text)
+        except NotANote as error:
+            _log.error("checkpoint.unreadable", ledger=name, reason=str(error))
+            return
+        known = self._newest.get(name)
+        if known is not None and head.size < known.size:
+            _log.error("checkpoint.shrunk", ledger=name, size=head.size, known=known.size)
+            return
+        self._newest[name] = Sealed(head.size, head.root, content)
+        self._since.pop(name, None)
+        self._news.set()
+        self._news = asyncio.Event()

@@ -1,0 +1,215 @@
+"""Seals a ledger: follows its log, extends the Merkle tree, signs, publishes.
+
+Order of one pass, so that a kill at any moment costs nothing and tells no second story:
+1. read what is new, make each leaf again and compare (`leaves`), grow the tree in memory;
+2. stage the new files on the shelf;
+3. swap the state, signed, from exactly the one that this sealer knew (`state`);
+4. write the files; 5. let witnesses cosign; 6. publish the checkpoint.
+After a crash between 3 and 6 the staged files are written and the kept checkpoint is published:
+what was signed once is what the world sees. It never shrinks, rewrites or seeds a state by itself.
+
+Durability: only what is committed is sealed; a ledger that is shorter than its tree, or other than
+it, stops the sealer with `Tampered`. Nothing is sealed from then on, and /readyz says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from services.kit import clock, metrics
+from services.kit.tlog import checkpoint, merkle, tiles
+from services.kit.tlog.checkpoint import Checkpoint
+from services.kit.tlog.merkle import ProofError
+from services.kit.tlog.note import Ed25519Signer, NotANote, Note, Unsigned
+from services.kit.tlog.tiles import Edge, Files, Tile, TileReader
+from services.ledger.sealing import shelf as shelves
+from services.ledger.sealing.keys import SealerKeys
+from services.ledger.sealing.leaves import Name, Row, Tampered, examine, leaf_of
+from services.ledger.sealing.shelf import CHECKPOINT, Shelf
+from services.ledger.sealing.source import Source
+from services.ledger.sealing.state import State, StateMoved, StateStore
+
+BATCH = 2048
+"""Events sealed by one pass at most; while more are waiting, pass follows pass without a pause."""
+FADED_SECONDS = 600
+"""How long a partial tile is kept when the full one is there."""
+
+
+class SealerRefuses(Exception):
+    """State, shelf and log contradict each other; a person has to find out why."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """What a sealer works with. `cosign` adds witnesses' lines; `announce` tells who waits."""
+
+    source: Source
+    states: StateStore
+    shelf: Shelf
+    keys: SealerKeys
+    cosign: Callable[[Note, State, Edge], Awaitable[Note]]
+    announce: Callable[[Note, int], Awaitable[None]]
+
+
+async def unwitnessed(note: Note, _before: State, _edge: Edge) -> Note:
+    """Return the note as it is: there are no witnesses."""
+    return note
+
+
+def begin(states: StateStore, shelf: Shelf, keys: SealerKeys) -> None:
+    """Begin a log: a state and a checkpoint of the empty tree. A person decides on it.
+
+    Raises `SealerRefuses` where a log was published, `StateMoved` where there is a state.
+    """
+    if shelf.read(CHECKPOINT) is not None:
+        raise SealerRefuses("a log was published here: its state is lost, not new")
+    note = checkpoint.sign(Checkpoint(keys.origin, 0, Edge().root), keys.signer)
+    states.create(keys.origin, State(0, Edge().root, note.content))
+    shelf.replace(CHECKPOINT, note.content)
+
+
+class Sealer:
+    """The sealer of one ledger."""
+
+    def __init__(self, ledger: str, places: Places, pause: float) -> None:
+        """`pause`: seconds from one pass to the next when nothing is waiting."""
+        self._ledger = ledger
+        self._at = places
+        self._pause = pause
+        self._now: _Known | None = None
+        self._faded: deque[tuple[float, str]] = deque()
+        self.trouble: str | None = None
+        """Why nothing is sealed, in words; None while all is well."""
+
+    async def run(self) -> None:
+        """Seal for ever. Raises what stopped it; whoever calls again begins from the state."""
+        self._now = None
+        try:
+            while True:
+                begun = clock.monotonic()
+                sealed = await self.step()
+                self.trouble = None
+                if sealed < BATCH:
+                    await asyncio.sleep(max(0.0, self._pause - (clock.monotonic() - begun)))
+        except (Tampered, SealerRefuses, StateMoved, ProofError) as error:
+            self.trouble = str(error)
+            raise
+        finally:
+            await self._at.source.close()
+
+    async def check(self) -> str | None:
+        """Return what keeps the sealer from sealing, for /readyz."""
+        return self.trouble
+
+    async def step(self) -> int:
+        """Seal once, up to `BATCH` events; return how many."""
+        if self._now is None:
+            self._now = await self._resume()
+        entries = await self._fresh(self._now)
+        if entries:
+            await self._seal(self._now, entries)
+        return len(entries)
+
+    async def _fresh(self, now: _Known) -> list[bytes]:
+        """Return the leaves behind the sealed ones. The last sealed event is looked at again."""
+        size = now.state.size
+        rows = await self._at.source.rows(max(size - 1, 0), BATCH + min(size, 1))
+        names = await self._at.source.names(rows)
+        if size:
+            if not rows or rows[0].position != size:
+                raise Tampered(size, "it was sealed and the log does not have it any more")
+            if merkle.leaf_hash(leaf_of(rows[0], names)) != now.last:
+                raise Tampered(size, "it was sealed and the log has another event there")
+        return await asyncio.to_thread(leaves_of, rows[min(size, 1) :], names, size)
+
+    async def _seal(self, now: _Known, entries: list[bytes]) -> None:
+        started = clock.monotonic()
+        edge, files = await asyncio.to_thread(now.edge.grow, entries)
+        note = checkpoint.sign(Checkpoint(self._at.keys.origin, edge.size, edge.root), self._signer)
+        state = State(edge.size, edge.root, note.content)
+        self._now = None  # until it is kept, nobody knows which state is the newest
+        await asyncio.to_thread(self._keep, now.state, state, files)
+        self._now = _Known(state, edge, merkle.leaf_hash(entries[-1]))
+        await self._publish(note, now.state, edge)
+        self._clear(now.edge, edge)
+        metrics.observe("rlg_seal_seconds", clock.monotonic() - started, ledger=self._ledger)
+
+    def _keep(self, old: State, new: State, files: Files) -> None:
+        shelves.stage(self._at.shelf, files)
+        self._at.states.swap(self._at.keys.origin, old, new)
+        for path, content in files.items():
+            self._at.shelf.write(path, content)
+
+    async def _publish(self, note: Note, before: State, edge: Edge) -> None:
+        cosigned = await self._at.cosign(note, before, edge)
+        await asyncio.to_thread(self._at.shelf.replace, CHECKPOINT, cosigned.content)
+        metrics.gauge("rlg_sealed_size", edge.size, ledger=self._ledger)
+        await self._at.announce(cosigned, edge.size)
+
+    async def _resume(self) -> _Known:
+        """Go on from the state; write and publish what a crash has left undone."""
+        origin, shelf = self._at.keys.origin, self._at.shelf
+        state = await asyncio.to_thread(self._at.states.load, origin)
+        if state is None:
+            raise SealerRefuses(f"there is no state of {origin}: `python -m services seal begin`")
+        public = self._public(shelf.read(CHECKPOINT), state)
+        if public < state.size:
+            for path, content in shelves.staged(shelf).items():
+                shelf.write(path, content)
+        read = TileReader(state.size, state.root, shelf.read)
+        edge = read.edge()
+        if public < state.size:
+            await self._publish(Note.parse(state.checkpoint), state, edge)
+        return _Known(state, edge, read.read(0, state.size - 1) if state.size else b"")
+
+    def _public(self, content: bytes | None, state: State) -> int:
+        """Return the size of what is published, -1 for nothing. Raises `SealerRefuses`."""
+        if content is None:
+            return -1
+        try:
+            head, _ = checkpoint.open_note(content, [self._signer.verifier])
+        except (NotANote, Unsigned) as error:
+            raise SealerRefuses(f"the published checkpoint is not ours: {error}") from None
+        if head.size > state.size or (head.size == state.size and head.root != state.root):
+            raise SealerRefuses(
+                f"a tree of {head.size} is published and the state knows one of {state.size}: "
+                "the state was set back or replaced"
+            )
+        return head.size
+
+    def _clear(self, old: Edge, new: Edge) -> None:
+        """Remove partial tiles that full ones have replaced, when nobody can be reading them."""
+        now = clock.monotonic()
+        for tile in tiles.partials(old.size):
+            if tile.index < new.size // tiles.WIDTH ** ((tile.level or 0) + 1):
+                self._faded.append((now, f"{Tile(tile.level, tile.index).path}.p"))
+                if tile.level == 0:
+                    self._faded.append((now, f"{Tile(None, tile.index).path}.p"))
+        while self._faded and self._faded[0][0] < now - FADED_SECONDS:
+            self._at.shelf.drop(self._faded.popleft()[1])
+
+    @property
+    def _signer(self) -> Ed25519Signer:
+        return self._at.keys.signer
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The tree as it was sealed last. `last`: hash of its last leaf."""
+
+    state: State
+    edge: Edge
+    last: bytes
+
+
+def leaves_of(rows: Sequence[Row], names: Mapping[int, Name], after: int) -> list[bytes]:
+    """Return the leaves of the events behind a position. Raises `Tampered`."""
+    entries = []
+    for position, row in enumerate(rows, after + 1):
+        if row.position != position:
+            raise Tampered(position, "the log has a gap there")
+        entries.append(examine(row, names))
+    return entries

@@ -1,0 +1,121 @@
+"""The sealers of a process put together: keys, places, tasks. Also the process `sealer` itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from services.kit import service
+from services.kit.settings import SettingsError, Shared
+from services.kit.tlog.note import Note
+from services.ledger.sealing import keys, sealer
+from services.ledger.sealing.sealer import Places, Sealer, unwitnessed
+from services.ledger.sealing.shelf import CHECKPOINT, Folder
+from services.ledger.sealing.source import Source
+from services.ledger.sealing.state import SqliteStates
+from services.ledger.settings import LedgerSettings
+
+NAME = "sealer"
+Tasks: TypeAlias = dict[str, Callable[[], Awaitable[None]]]
+
+
+class Where:
+    """The paths that settings name, or their places below RLG_DATA."""
+
+    def __init__(self, shared: Shared, settings: LedgerSettings) -> None:
+        self._keys = settings.keys or shared.data / "keys"
+        self._shelf = settings.shelf or shared.data / "log"
+        self.state = settings.seal_state or shared.data / "seal.db"
+
+    def keys(self, ledger: str) -> Path:
+        """Return the folder of a ledger's keys."""
+        return self._keys / ledger
+
+    def shelf(self, ledger: str) -> Folder:
+        """Return where a ledger's tiles lie."""
+        return Folder(self._shelf / ledger)
+
+
+def seals_here(shared: Shared, settings: LedgerSettings) -> bool:
+    """Say whether the ledger's process seals too."""
+    return (settings.sealer or ("here" if shared.dev else "apart")) == "here"
+
+
+class Sealing:
+    """One sealer for each ledger. Raises `SettingsError` when a key is missing."""
+
+    def __init__(
+        self, shared: Shared, settings: LedgerSettings, url_of: Callable[[str], str]
+    ) -> None:
+        self._shared = shared
+        self._settings = settings
+        self._url_of = url_of
+        self._where = Where(shared, settings)
+        self._sealers: dict[str, Sealer] = {}
+
+    def tasks(self) -> Tasks:
+        """Return one endless task for each ledger."""
+        return {
+            f"seal_{name}": functools.partial(self._seal, name) for name in self._settings.ledgers
+        }
+
+    async def check(self) -> str | None:
+        """Return what keeps a ledger from being sealed, for /readyz."""
+        said = [f"{name}: {each.trouble}" for name, each in self._sealers.items() if each.trouble]
+        return "; ".join(said) or None
+
+    async def prepare(self) -> None:
+        """In development mode, make keys and begin the log of a ledger that has neither."""
+        if self._shared.dev:
+            for name in self._settings.ledgers:
+                await asyncio.to_thread(self._prepare, name)
+
+    def _prepare(self, name: str) -> None:
+        folder, shelf = self._where.keys(name), self._where.shelf(name)
+        if not (folder / keys.SEALER).exists():
+            # An origin is never used twice: each installation has its own.
+            keys.make(folder, f"release-ledger.localhost/{name}/{secrets.token_hex(4)}")
+        states, own = SqliteStates(self._where.state), keys.sealer(folder)
+        if states.load(own.origin) is None and shelf.read(CHECKPOINT) is None:
+            sealer.begin(states, shelf, own)
+
+    async def _seal(self, name: str) -> None:
+        if name not in self._sealers:
+            own = keys.sealer(self._where.keys(name))
+            places = Places(
+                source=Source(self._url_of(name), name, own.naming),
+                states=SqliteStates(self._where.state),
+                shelf=self._where.shelf(name),
+                keys=own,
+                cosign=unwitnessed,
+                announce=self._announce,
+            )
+            self._sealers[name] = Sealer(name, places, self._settings.seal_seconds)
+        await self._sealers[name].run()
+
+    async def _announce(self, note: Note, size: int) -> None:
+        """Nobody is told yet."""
+
+
+def build(shared: Shared, settings: LedgerSettings) -> service.Service:
+    """Return the sealer as a process of its own: it serves its health and nothing else."""
+    if shared.database_url is None:
+        raise SettingsError("DATABASE_URL is not set; the sealer reads the log from there")
+    main = shared.database_url.get_secret_value()
+    sealing = Sealing(shared, settings, lambda name: settings.elsewhere.get(name, main))
+    app = service.new_app(NAME, "Seals the ledgers: Merkle tree, checkpoints, tiles.")
+    hard: dict[str, service.Check] = {"sealing": sealing.check}
+    service.add_health(app, hard, {})
+
+    @contextlib.asynccontextmanager
+    async def run() -> AsyncIterator[None]:
+        await sealing.prepare()
+        async with service.background(NAME, **sealing.tasks()):
+            yield
+
+    return service.Service(NAME, app, run, hard, {})
