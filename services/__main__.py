@@ -73,6 +73,12 @@ def ledger() -> None:
 
 
 @cli.command()
+def sealer() -> None:
+    """Run the sealer alone: its own process, with its own keys and its own memory."""
+    _alone("sealer")
+
+
+@cli.command()
 def projector() -> None:
     """Run the projector and the console alone."""
     _alone("projector")
@@ -125,6 +131,33 @@ def key(
         raise SettingsError(str(error)) from None
     identity.write_key(file, stored)
     run.say(secret)
+
+
+seal = typer.Typer(help="The ledgers' own keys, and the beginning of a log.", no_args_is_help=True)
+cli.add_typer(seal, name="seal")
+
+
+@seal.command("keys")
+def seal_keys(
+    folder: Annotated[Path, typer.Argument(help="where to, for example keys/main")],
+    origin: Annotated[str, typer.Option(help="the log's name for ever, such as example.com/main")],
+) -> None:
+    """Make a ledger's keys: sealer, naming, receipts. None is ever overwritten."""
+    from services.ledger.sealing import keys  # noqa: PLC0415 - not needed to serve
+
+    keys.make(folder, origin)
+    run.say((folder / "sealer.vkey").read_text(encoding="utf-8").strip())
+
+
+@seal.command("begin")
+def seal_begin(
+    ledger: Annotated[str, typer.Option(help="the ledger's name")] = "main",
+) -> None:
+    """Begin the log of a ledger that was never sealed: a state, and an empty checkpoint."""
+    from services.ledger.sealing.service import begin  # noqa: PLC0415 - not needed to serve
+
+    told = assembly.Settings.load()
+    run.say(f"the log {begin(told.shared, told.ledger, ledger)} begins, with the empty tree")
 
 
 @cli.command("settings")

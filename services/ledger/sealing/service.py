@@ -14,10 +14,10 @@ from services.kit import service
 from services.kit.settings import SettingsError, Shared
 from services.kit.tlog.note import Note
 from services.ledger.sealing import keys, sealer
-from services.ledger.sealing.sealer import Places, Sealer, unwitnessed
+from services.ledger.sealing.sealer import Places, Sealer, SealerRefuses, unwitnessed
 from services.ledger.sealing.shelf import CHECKPOINT, Folder
 from services.ledger.sealing.source import Source
-from services.ledger.sealing.state import SqliteStates
+from services.ledger.sealing.state import SqliteStates, StateMoved
 from services.ledger.settings import LedgerSettings
 
 NAME = "sealer"
@@ -100,6 +100,17 @@ class Sealing:
 
     async def _announce(self, note: Note, size: int) -> None:
         """Nobody is told yet."""
+
+
+def begin(shared: Shared, settings: LedgerSettings, ledger: str) -> str:
+    """Begin a ledger's log and return its origin. Raises `SettingsError`."""
+    where = Where(shared, settings)
+    own = keys.sealer(where.keys(ledger))
+    try:
+        sealer.begin(SqliteStates(where.state), where.shelf(ledger), own)
+    except (SealerRefuses, StateMoved) as error:
+        raise SettingsError(str(error)) from None
+    return own.origin
 
 
 def build(shared: Shared, settings: LedgerSettings) -> service.Service:

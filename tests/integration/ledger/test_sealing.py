@@ -226,7 +226,7 @@ async def test_a_sealed_tail_that_is_gone_or_replaced_stops_the_sealer(
     await append(ledger, 9)
     await seal_all(workshop.sealer())
     gone = "".join(
-        f"DELETE FROM ledger.{table} WHERE position > 6;"
+        f"DELETE FROM ledger.{table} WHERE position > 6;"  # noqa: S608 - our own words
         for table in ("event", "event_body", "history")
     )
     await behind_the_back(ledger, gone)
@@ -243,7 +243,8 @@ async def test_a_subject_never_gets_a_second_uid(ledger: Ledger, workshop: Works
     forged = NamingKey.generate().sign("release:a")
     for signature in (forged, workshop.keys.naming.sign("release:b")):
         await behind_the_back(
-            ledger, f"UPDATE ledger.subject_name SET signature = '\\x{signature.hex()}'"
+            ledger,
+            f"UPDATE ledger.subject_name SET signature = '\\x{signature.hex()}'",  # noqa: S608
         )
         await append(ledger, 1, "release:a")
         with pytest.raises(Tampered, match="not the one that names release:a"):
