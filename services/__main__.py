@@ -160,6 +160,29 @@ def seal_begin(
     run.say(f"the log {begin(told.shared, told.ledger, ledger)} begins, with the empty tree")
 
 
+@cli.command()
+def verify(  # noqa: PLR0913 - one parameter for each option
+    *,
+    ledger: Annotated[str, typer.Option(help="the ledger's name")] = "main",
+    key: Annotated[
+        Path | None, typer.Option(help="the log's public key that you trust (a vkey file)")
+    ] = None,
+    shelf: Annotated[Path | None, typer.Option(help="the folder of tiles and checkpoint")] = None,
+    known: Annotated[
+        list[Path] | None, typer.Option(help="a checkpoint that you keep from earlier")
+    ] = None,
+    tree: Annotated[bool, typer.Option(help="the tree alone, without the database")] = False,
+    quick: Annotated[bool, typer.Option(help="hashes only, columns are not compared")] = False,
+    workers: Annotated[int, typer.Option(help="processes; 0: one for each core")] = 0,
+) -> None:
+    """Check a ledger from its published tree to its last column. Exit code 0, or 9: refused."""
+    from services.ledger.verify import command  # noqa: PLC0415 - not needed to serve
+
+    told = assembly.Settings.load()
+    wanted = command.Wanted(ledger, key, shelf, tuple(known or ()), tree, quick, workers)
+    raise typer.Exit(command.run(told.shared, told.ledger, wanted))
+
+
 @cli.command("settings")
 def show_settings() -> None:
     """Print the effective settings, secrets masked."""
