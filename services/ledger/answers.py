@@ -78,7 +78,7 @@ def _result(outcome: Outcome) -> bytes:
     """Write one result: `contracts.append.Result` without the members that are not there."""
     parts = [b'{"outcome":"', _WIRE.get(outcome.kind, outcome.kind).encode(), b'"']
     if outcome.receipt is not None:
-        parts += [b',"receipt":', outcome.receipt.model_dump_json().encode()]
+        parts += [b',"receipt":', outcome.receipt.as_json()]
     if outcome.problem is not None:
         problem = json.dumps(outcome.problem.as_json(), ensure_ascii=False, separators=(",", ":"))
         parts += [b',"problem":', problem.encode()]

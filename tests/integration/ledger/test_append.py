@@ -60,7 +60,7 @@ async def test_a_duplicate_gets_the_first_receipt_byte_for_byte(ledger: Ledger) 
     assert first[0].receipt is not None
     for outcome in again[1:]:
         assert outcome.receipt is not None
-        assert outcome.receipt.model_dump_json() == first[0].receipt.model_dump_json()
+        assert outcome.receipt.as_json() == first[0].receipt.as_json()
     assert await ledger.check() == 2
 
 
