@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.kit.settings import SettingsError
-from services.kit.tlog.note import Ed25519Signer, NotANote
+from services.kit.tlog.keys import NotANote
+from services.kit.tlog.note import Ed25519Signer
 from services.ledger.sealing.naming import NamingKey, NotANamingKey
 
 SEALER, NAMING, RECEIPTS = "sealer.skey", "naming.pem", "receipts.skey"

@@ -7,6 +7,8 @@ second; who waits for an event to be sealed is woken by that.
 from __future__ import annotations
 
 import asyncio
+import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,8 +16,9 @@ from contracts.problem import NotFound, Unavailable
 from services.kit import clock, logs
 from services.kit.tlog import merkle
 from services.kit.tlog.checkpoint import Checkpoint
+from services.kit.tlog.keys import NotANote
 from services.kit.tlog.merkle import ProofError
-from services.kit.tlog.note import NotANote, Note
+from services.kit.tlog.note import Note
 from services.kit.tlog.proof import Proof
 from services.kit.tlog.tiles import TileReader
 from services.ledger.sealing.shelf import CHECKPOINT, Shelf
@@ -26,13 +29,18 @@ STALE_SECONDS = 60.0
 _log = logs.get(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sealed:
     """A published checkpoint: its size, its root, and the note as it was published."""
 
     size: int
     root: bytes
     note: bytes
+
+    @functools.cached_property
+    def member(self) -> bytes:
+        """The note as the last member of a JSON answer: `,"checkpoint":"…"`."""
+        return b',"checkpoint":' + json.dumps(self.note.decode(), ensure_ascii=False).encode()
 
 
 class Published:
@@ -66,6 +74,11 @@ class Published:
         """Say whether a published checkpoint covers a position."""
         newest = self._newest.get(ledger)
         return newest is not None and newest.size >= position
+
+    def member(self, ledger: str) -> bytes:
+        """Return the newest checkpoint as the last member of a JSON answer, nothing without one."""
+        newest = self._newest.get(ledger)
+        return b"" if newest is None else newest.member
 
     async def covering(self, ledger: str, position: int, wait: float) -> Sealed:
         """Return a checkpoint that covers a position, waiting for it up to `wait` seconds.

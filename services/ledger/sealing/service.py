@@ -12,13 +12,15 @@ from typing import TypeAlias
 
 from services.kit import service
 from services.kit.settings import SettingsError, Shared
-from services.kit.tlog.note import Note
+from services.kit.tlog.note import Ed25519Signer, Note
 from services.ledger.sealing import keys, sealer
+from services.ledger.sealing.published import Published
 from services.ledger.sealing.sealer import Places, Sealer, SealerRefuses, unwitnessed
 from services.ledger.sealing.shelf import CHECKPOINT, Folder
 from services.ledger.sealing.source import Source
 from services.ledger.sealing.state import SqliteStates, StateMoved
 from services.ledger.settings import LedgerSettings
+from services.ledger.store import Reader
 
 NAME = "sealer"
 Tasks: TypeAlias = dict[str, Callable[[], Awaitable[None]]]
@@ -39,6 +41,49 @@ class Where:
     def shelf(self, ledger: str) -> Folder:
         """Return where a ledger's tiles lie."""
         return Folder(self._shelf / ledger)
+
+
+class Seals:
+    """The proof in the process that answers: what is published, receipts, and maybe the sealers."""
+
+    def __init__(
+        self, shared: Shared, settings: LedgerSettings, url_of: Callable[[str], str]
+    ) -> None:
+        self._where = Where(shared, settings)
+        self._ledgers = settings.ledgers
+        self._published = Published({name: self._where.shelf(name) for name in self._ledgers})
+        self._signs: dict[str, Callable[[bytes], str]] = {}
+        here = seals_here(shared, settings)
+        self._sealing = Sealing(shared, settings, url_of) if here else None
+
+    @property
+    def told(self) -> tuple[Published, dict[str, Callable[[bytes], str]]]:
+        """What answers are written with: see `hot.Desk`."""
+        return self._published, self._signs
+
+    async def tasks(self) -> Tasks:
+        """Read the keys for receipts; return what looks at the shelf, and the sealers."""
+        tasks: Tasks = {"published": self._published.run}
+        if self._sealing is not None:
+            await self._sealing.prepare()
+            tasks |= self._sealing.tasks()
+        for name in self._ledgers:
+            key = keys.receipts(self._where.keys(name))
+            if key is not None:
+                self._signs[name] = functools.partial(_signed, key)
+        return tasks
+
+    async def check(self, reader: Reader) -> str | None:
+        """Return what keeps events from being sealed, for /readyz."""
+        said = None if self._sealing is None else await self._sealing.check()
+        for row in reader.ledgers:
+            head = (await reader.head(row.name))[0]
+            said = said or self._published.behind(row.name, head)
+        return said
+
+
+def _signed(key: Ed25519Signer, text: bytes) -> str:
+    return key.sign(text).line.decode().rstrip("\n")
 
 
 def seals_here(shared: Shared, settings: LedgerSettings) -> bool:

@@ -12,7 +12,8 @@ from rich.progress import Progress
 from services.kit import clock
 from services.kit.settings import SettingsError, Shared
 from services.kit.tlog.checkpoint import Checkpoint, open_note
-from services.kit.tlog.note import Ed25519Verifier, NotANote, Unsigned
+from services.kit.tlog.keys import NotANote
+from services.kit.tlog.note import Ed25519Verifier, Unsigned
 from services.ledger.sealing.service import Where
 from services.ledger.sealing.shelf import CHECKPOINT, Folder
 from services.ledger.settings import LedgerSettings

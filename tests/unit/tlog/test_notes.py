@@ -10,17 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from services.kit.tlog import checkpoint, cosignature, merkle
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.cosignature import Cosigner
+from services.kit.tlog.keys import NotANote, key_id, write_key
 from services.kit.tlog.merkle import ProofError, leaf_hash
-from services.kit.tlog.note import (
-    Ed25519Signer,
-    Ed25519Verifier,
-    NotANote,
-    Note,
-    Signature,
-    Unsigned,
-    key_id,
-    write_key,
-)
+from services.kit.tlog.note import Ed25519Signer, Ed25519Verifier, Note, Signature, Unsigned
 from services.kit.tlog.policy import NotAPolicy, Policy
 from services.kit.tlog.proof import Proof
 from services.kit.tlog.tiles import Edge, TileReader
