@@ -1,0 +1,120 @@
+"""Verifies a pack with `tlog-scales` (PyPI): signatures, tiles, entries, proofs. No code of ours.
+
+    python tests/foreign/scales.py FOLDER
+
+Exit 0 good, 9 refused, 1 could not look. Its command line (`tlog-tiles get-leaf --check`) checks an
+entry against the tiles but no signature, so this asks the library. Its reader trusts the tiles
+that it reads: here each hash is compared with what lies below it, down to the entries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from tlog_scales.backend import LocalBackend
+from tlog_scales.reader import TilesReader
+from tlog_scales.signing import Vkey, VkeySet
+from tlog_scales.tiles import leaf_hash, level_entries
+from tlog_scales.tlog import (
+    Checkpoint,
+    ConsistencyProof,
+    ConsistencyProofInvalid,
+    InclusionProof,
+    InclusionProofInvalid,
+)
+from tlog_scales.utils import b64dec
+
+GOOD, ERROR, REFUSED = 0, 1, 9
+WIDTH = 256
+
+
+class Refused(Exception):
+    """Something does not hold."""
+
+
+def open_checkpoint(pack: Path, content: bytes) -> Checkpoint:
+    """Return a checkpoint that the log and every witness of the pack have signed."""
+    found = Checkpoint.from_text(content.decode())
+    if not content.decode().startswith(found.serialize_body() + "\n"):
+        raise Refused("the checkpoint is not written as it reads")
+    files = [pack / "trust/log.vkey", *sorted(pack.glob("trust/witnesses/*.vkey"))]
+    keys = [Vkey.from_string(file.read_text(encoding="utf-8").strip()) for file in files]
+    signed = {vkey.key_id for vkey, _ in VkeySet(*keys).verify(found.signatures, found)}
+    missing = [vkey.name for vkey in keys if vkey.key_id not in signed]
+    if missing or found.origin != keys[0].name:
+        raise Refused(f"a checkpoint of {found.origin} has no signature of {', '.join(missing)}")
+    return found
+
+
+def check_tree(reader: TilesReader, head: Checkpoint) -> None:
+    """Compare entries with leaves, each hash of a tile with those below, and the top with the root.
+
+    A half of a subtree lies one level down, so asking for halves reads the tile below.
+    """
+    for index in range(head.size):
+        if leaf_hash(reader.get_entry(index)) != reader.mth(index, index + 1):
+            raise Refused(f"entry {index} is not the one in the tree")
+    span, level = WIDTH, 1
+    while level_entries(head.size, level):
+        for number in range(level_entries(head.size, level)):
+            low, middle, high = number * span, number * span + span // 2, (number + 1) * span
+            halves = reader.mth(low, middle) + reader.mth(middle, high)
+            if hashlib.sha256(b"\x01" + halves).digest() != reader.mth(low, high):
+                raise Refused(f"hash {number} of level {level} is not that of the level below")
+        span, level = span * WIDTH, level + 1
+    if reader.calculate_root_hash() != head.root_hash:
+        raise Refused("the tiles have another root than the checkpoint")
+
+
+def check_proof(pack: Path, file: Path) -> None:
+    """Check that a disclosed leaf is in the tree of its proof's checkpoint."""
+    head, _, checkpoint = file.read_bytes().partition(b"\n\n")
+    title, index, *hashes = head.decode().split("\n")
+    if title != "c2sp.org/tlog-proof@v1" or not index.startswith("index "):
+        raise Refused(f"{file.name} is no tlog-proof")
+    signed = open_checkpoint(pack, checkpoint)
+    proof = InclusionProof(int(index[6:]), signed.size, [b64dec(line) for line in hashes])
+    proof.check(leaf_hash(file.with_suffix(".leaf").read_bytes()), signed.root_hash)
+
+
+def verify(pack: Path) -> str:
+    """Verify everything and say what was verified."""
+    head = open_checkpoint(pack, (pack / "checkpoint").read_bytes())
+    older = open_checkpoint(pack, (pack / "older").read_bytes())
+    hashes = [b64dec(line) for line in (pack / "consistency").read_text("utf-8").splitlines()]
+    ConsistencyProof(older.size, head.size, hashes).check(older.root_hash, head.root_hash)
+    reader = TilesReader(LocalBackend(pack))
+    reader.set_size(head.size)
+    check_tree(reader, head)
+    proofs = sorted(pack.glob("events/*.tlog-proof"))
+    for file in proofs:
+        check_proof(pack, file)
+    if not proofs:
+        raise Refused("there is no proof")
+    return (
+        f"{head.size} entries of {head.origin}, each in its tile; cosigned; "
+        f"the tree of {older.size} continued; {len(proofs)} proofs"
+    )
+
+
+def main(pack: Path) -> int:
+    """Say it, and return the exit code."""
+    logging.disable()  # it warns with a stack of each signature that is wrong
+    try:
+        said = verify(pack)
+    except (Refused, InclusionProofInvalid, ConsistencyProofInvalid, InvalidSignature) as error:
+        print(f"tlog-scales: refused: {error}")  # noqa: T201
+        return REFUSED
+    except ValueError as error:
+        print(f"tlog-scales: refused: not in its form: {error}")  # noqa: T201
+        return REFUSED
+    print(f"tlog-scales: good: {said}")  # noqa: T201
+    return GOOD
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
