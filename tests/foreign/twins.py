@@ -103,7 +103,9 @@ def _entry_bit(content: bytes) -> bytes:
     entries = unbundle(content, WIDTH)
     entry = entries[ENTRY % WIDTH]
     at = len('{"commitment":"')
-    entries[ENTRY % WIDTH] = entry[:at] + (b"1" if entry[at] != ord("1") else b"0") + entry[at + 1 :]
+    entries[ENTRY % WIDTH] = (
+        entry[:at] + (b"1" if entry[at] != ord("1") else b"0") + entry[at + 1 :]
+    )
     return bundle(entries)
 
 

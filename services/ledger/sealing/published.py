@@ -11,6 +11,9 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from securesystemslib.signer import Signer
 
 from contracts.problem import NotFound, Unavailable
 from services.kit import clock, logs
@@ -21,6 +24,7 @@ from services.kit.tlog.merkle import ProofError
 from services.kit.tlog.note import Note
 from services.kit.tlog.proof import Proof
 from services.kit.tlog.tiles import TileReader
+from services.ledger.sealing import keys
 from services.ledger.sealing.shelf import CHECKPOINT, Shelf
 
 LOOK_SECONDS = 0.1
@@ -46,8 +50,12 @@ class Sealed:
 class Published:
     """The newest checkpoints. `run` keeps them new."""
 
-    def __init__(self, shelves: Mapping[str, Shelf]) -> None:
+    def __init__(
+        self, shelves: Mapping[str, Shelf], folders: Mapping[str, Path] | None = None
+    ) -> None:
+        """`folders`: where each ledger's keys lie (`keys`)."""
         self._shelves = shelves
+        self._folders = folders or {}
         self._newest: dict[str, Sealed] = {}
         self._news = asyncio.Event()
         self._since: dict[str, float] = {}
@@ -99,6 +107,21 @@ class Published:
                 await asyncio.wait_for(news.wait(), left)
             except TimeoutError:
                 continue
+
+    def shelf(self, ledger: str) -> Shelf:
+        """Return where a ledger's files lie."""
+        return self._shelves[ledger]
+
+    def trust(self, ledger: str) -> dict[str, bytes]:
+        """Return a ledger's public keys and its policy, by file name."""
+        found = keys.public(self._folders[ledger])
+        if "policy" not in found and "log.vkey" in found:  # no witnesses: the log's own word
+            found["policy"] = b"log %b\nquorum none\n" % found["log.vkey"].strip()
+        return found
+
+    def signer(self, ledger: str) -> Signer | None:
+        """Return the key that signs statements in packs."""
+        return keys.attester(self._folders[ledger])
 
     def file(self, ledger: str, path: str) -> bytes:
         """Return a published file, or raise `NotFound`."""

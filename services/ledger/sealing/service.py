@@ -51,7 +51,10 @@ class Seals:
     ) -> None:
         self._where = Where(shared, settings)
         self._ledgers = settings.ledgers
-        self._published = Published({name: self._where.shelf(name) for name in self._ledgers})
+        self._published = Published(
+            {name: self._where.shelf(name) for name in self._ledgers},
+            {name: self._where.keys(name) for name in self._ledgers},
+        )
         self._signs: dict[str, Callable[[bytes], str]] = {}
         here = seals_here(shared, settings)
         self._sealing = Sealing(shared, settings, url_of) if here else None
