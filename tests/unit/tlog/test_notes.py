@@ -198,6 +198,7 @@ def test_a_quorum_is_met_or_not(witnesses: list[Cosigner], enough: bool) -> None
         ("wittness a b", "line 1: 'wittness'"),
         ("quorum none\r", "line 1: it holds a control"),
     ],
+    ids=range(12),  # keys are made anew, and names of tests must not change
 )
 def test_a_wrong_policy_is_refused_with_its_line(text: str, said: str) -> None:
     with pytest.raises(NotAPolicy, match=said):
