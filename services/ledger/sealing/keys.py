@@ -13,7 +13,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from securesystemslib.signer import CryptoSigner, Signer
 
 from services.kit.settings import SettingsError
@@ -57,19 +64,20 @@ def make(folder: Path, origin: str) -> None:
     except NotANote as error:
         raise SettingsError(str(error)) from None
     naming = NamingKey.generate()
-    attester = CryptoSigner.generate_ed25519()
+    attester = Ed25519PrivateKey.generate()
     private = {
         SEALER: signer.skey.encode(),
         RECEIPTS: receipts.skey.encode(),
         NAMING: naming.pem(),
-        ATTESTER: attester.private_bytes,
+        ATTESTER: attester.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
     }
     for name, content in private.items():
         _write_private(folder / name, content)
     for name, text in texts.items():
         (folder / _PUBLIC[name]).write_text(f"{text}\n", encoding="utf-8")
     (folder / _PUBLIC[NAMING]).write_bytes(naming.checker.pem())
-    (folder / _PUBLIC[ATTESTER]).write_text(attester.public_key.keyval["public"], encoding="utf-8")
+    stated = attester.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (folder / _PUBLIC[ATTESTER]).write_bytes(stated)
 
 
 def sealer(folder: Path) -> SealerKeys:
