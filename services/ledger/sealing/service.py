@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from contracts import topics
 from services.kit import service
+from services.kit.kafka import KafkaProducer, Record, ensure_topics
 from services.kit.settings import SettingsError, Shared
 from services.kit.tlog.note import Ed25519Signer, Note
 from services.ledger.sealing import keys, sealer
@@ -41,6 +43,14 @@ class Where:
     def shelf(self, ledger: str) -> Folder:
         """Return where a ledger's tiles lie."""
         return Folder(self._shelf / ledger)
+
+
+def _record(name: str, note: Note) -> Record:
+    headers = (
+        (topics.HEADER_LEDGER, name.encode()),
+        (topics.HEADER_CONTENT_TYPE, b"text/plain; charset=utf-8"),
+    )
+    return Record(topics.CHECKPOINTS, note.content, name.encode(), headers)
 
 
 class Seals:
@@ -76,6 +86,20 @@ class Seals:
                 self._signs[name] = functools.partial(_signed, key)
         return tasks
 
+    def refuse_short(self, ledger: str, head: int) -> None:
+        """Raise `SettingsError` when the log has fewer events than were sealed.
+
+        It was restored from an old copy. Appending would give positions that are taken a second
+        meaning, and every witness would call that tampering.
+        """
+        self._published.look()
+        newest = self._published.newest(ledger)
+        if newest is not None and newest.size > head:
+            raise SettingsError(
+                f"the ledger {ledger} has {head} events and {newest.size} are sealed: it is an old "
+                "copy; see docs/operations.md, A ledger that is shorter than its tree"
+            )
+
     async def check(self, reader: Reader) -> str | None:
         """Return what keeps events from being sealed, for /readyz."""
         said = None if self._sealing is None else await self._sealing.check()
@@ -105,12 +129,17 @@ class Sealing:
         self._url_of = url_of
         self._where = Where(shared, settings)
         self._sealers: dict[str, Sealer] = {}
+        self._notes: dict[str, Note] = {}
+        self._news = asyncio.Event()
 
     def tasks(self) -> Tasks:
         """Return one endless task for each ledger."""
-        return {
+        tasks: Tasks = {
             f"seal_{name}": functools.partial(self._seal, name) for name in self._settings.ledgers
         }
+        if self._shared.kafka_bootstrap_servers is not None:
+            tasks["checkpoints"] = self._deliver
+        return tasks
 
     async def check(self) -> str | None:
         """Return what keeps a ledger from being sealed, for /readyz."""
@@ -141,13 +170,32 @@ class Sealing:
                 shelf=self._where.shelf(name),
                 keys=own,
                 cosign=unwitnessed,
-                announce=self._announce,
+                announce=functools.partial(self._announce, name),
             )
             self._sealers[name] = Sealer(name, places, self._settings.seal_seconds)
         await self._sealers[name].run()
 
-    async def _announce(self, note: Note, size: int) -> None:
-        """Nobody is told yet."""
+    async def _announce(self, name: str, note: Note, _size: int) -> None:
+        """Hand a checkpoint to Kafka's task; one that is still waiting is covered by this one."""
+        self._notes[name] = note
+        self._news.set()
+
+    async def _deliver(self) -> None:
+        """Deliver checkpoints for ever. A broker that is down never holds up the sealers."""
+        bootstrap = str(self._shared.kafka_bootstrap_servers)
+        await ensure_topics(bootstrap)
+        producer = KafkaProducer(bootstrap, "checkpoints")
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                for name, note in list(self._notes.items()):
+                    await producer.deliver([_record(name, note)])
+                    if self._notes.get(name) is note:
+                        del self._notes[name]
+        finally:
+            self._news.set()  # what was not delivered is tried again
+            await producer.close()
 
 
 def begin(shared: Shared, settings: LedgerSettings, ledger: str) -> str:
