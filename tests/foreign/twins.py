@@ -103,7 +103,9 @@ def _entry_bit(content: bytes) -> bytes:
     entries = unbundle(content, WIDTH)
     entry = entries[ENTRY % WIDTH]
     at = len('{"commitment":"')
-    entries[ENTRY % WIDTH] = entry[:at] + (b"1" if entry[at] != ord("1") else b"0") + entry[at + 1 :]
+    entries[ENTRY % WIDTH] = (
+        entry[:at] + (b"1" if entry[at] != ord("1") else b"0") + entry[at + 1 :]
+    )
     return bundle(entries)
 
 
@@ -126,7 +128,7 @@ def _hash_bit(proof: Proof) -> Proof:
 
 
 def _rewrite(pack: Pack) -> None:
-    """Change the past and sign it all again, witnesses included: only a kept checkpoint shows it."""
+    """Change the past and sign it all again, the witnesses too: a kept checkpoint shows it."""
     leaves = list(pack.made.leaves)
     leaves[ENTRY] = leaves[ENTRY + 1]
     edge, files = Edge().grow(leaves)
