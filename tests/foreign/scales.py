@@ -3,9 +3,9 @@
     python tests/foreign/scales.py [-pack] FOLDER
 
 Exit 0 good, 9 refused, 1 could not look. An evidence pack has neither tiles of hashes nor an older
-checkpoint: `-pack` leaves those checks out. Its command line (`tlog-tiles get-leaf --check`) checks an
-entry against the tiles but no signature, so this asks the library. Its reader trusts the tiles
-that it reads: here each hash is compared with what lies below it, down to the entries.
+checkpoint: `-pack` leaves those checks out. The package's command line (`tlog-tiles get-leaf -c`)
+checks an entry against tiles but no signature, so this asks the library. Its reader trusts the
+tiles that it reads: here each hash is compared with what lies below it, down to the entries.
 """
 
 from __future__ import annotations

@@ -128,10 +128,10 @@ def outside(go_install: Install, our_log: Log) -> Iterator[Outside]:
         _until_it_listens(stack.enter_context(_running(agent, "-D", "-a", door)), door)
         environment = {**os.environ, "SSH_AUTH_SOCK": str(door)}
         subprocess.run([adder, "-q", secret], env=environment, check=True, timeout=SECONDS)
-        known = [control, "add-log", "-db", database, "-origin", ORIGIN]
+        known = [str(control), "add-log", "-db", str(database), "-origin", ORIGIN]
         subprocess.run(known, check=True, capture_output=True, timeout=SECONDS)
         vkey = our_log.signer.verifier.vkey
-        trusted = [control, "add-key", "-db", database, "-origin", ORIGIN, "-key", vkey]
+        trusted = [str(control), "add-key", "-db", str(database), "-origin", ORIGIN, "-key", vkey]
         subprocess.run(trusted, check=True, capture_output=True, timeout=SECONDS)
         port = _free_port()
         command = (
