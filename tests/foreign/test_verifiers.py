@@ -1,7 +1,7 @@
 """Verifiers that we did not write accept our log, and refuse every twin that they can see through.
 
 `BLIND` is as much asserted as the rest: what a verifier does not look at, it passes, and whoever
-uses it alone should know. docs/verify-foreign.md has the table.
+uses it alone should know. docs/verify-foreign.md shows it as a table, which a test holds.
 """
 
 from __future__ import annotations
@@ -10,17 +10,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
-from tests.foreign.conftest import Install, Twin
+from tests.foreign.conftest import Install, Twin, absent
 from tests.foreign.twins import TWINS, Pack
 
 HERE = Path(__file__).parent
+DOCS = HERE.parents[1] / "docs" / "verify-foreign.md"
 GOOD, REFUSED, HUNG = 0, 9, 124
-PYTHON = {"tlog-scales": "scales.py", "metamorphic-log": "metamorphic.py"}
+PYTHON = {
+    "tlog-scales": ("tlog_scales", HERE / "scales.py"),
+    "metamorphic-log": ("metamorphic_log", HERE / "metamorphic.py"),
+}
 FSCK = "github.com/transparency-dev/tessera/cmd/fsck@v1.0.4"
 FSCK_SECONDS = 10
 Verifier: TypeAlias = Callable[[Path], tuple[int, str]]
@@ -69,7 +74,10 @@ def verifier(request: pytest.FixtureRequest) -> tuple[str, Verifier]:
         program = install(FSCK)
         return request.param, lambda pack: _fsck(program, pack)
     if name in PYTHON:
-        return request.param, lambda pack: _run(sys.executable, HERE / PYTHON[name], *flags, pack)
+        module, script = PYTHON[name]
+        if find_spec(module) is None:
+            absent(f"{name} has no wheel for this machine")
+        return request.param, lambda pack: _run(sys.executable, script, *flags, pack)
     folder: Path = request.getfixturevalue("go_verifiers")
     return request.param, lambda pack: _run(folder / name, *flags, pack)
 
@@ -107,3 +115,15 @@ def test_every_twin_is_seen_through_by_two_families_at_least() -> None:
     whole = [blind for name, blind in BLIND.items() if not name.endswith(" -pack")]
     for tampered in TWINS:
         assert sum(tampered not in blind for blind in whole) >= 2, tampered
+
+
+def _table() -> str:
+    """What each verifier sees, as docs/verify-foreign.md shows it."""
+    names = [name for name in BLIND if not name.endswith(" -pack")]
+    rows = [["twin", *names], ["---", *("---" for _ in names)]]
+    rows += [[twin, *("–" if twin in BLIND[n] else "refused" for n in names)] for twin in TWINS]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def test_the_documentation_says_who_sees_what() -> None:
+    assert _table() in DOCS.read_text(encoding="utf-8")
