@@ -89,7 +89,8 @@ def model(appender: Appender, reader: Reader) -> FastAPI:
     async def append(event: Event) -> Result:
         (outcome,) = await appender.append_each([Submission(event, ORIGIN)])
         assert outcome.kind in {"appended", "duplicate"}, outcome
-        return Result.model_validate({"outcome": outcome.kind, "receipt": outcome.receipt})
+        receipt = None if outcome.receipt is None else outcome.receipt.as_model()
+        return Result.model_validate({"outcome": outcome.kind, "receipt": receipt})
 
     @app.get("/events")
     async def page(after: int = 0, limit: int = 100) -> Page:

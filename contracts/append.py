@@ -19,6 +19,8 @@ class Result(BaseModel):
     outcome: Literal["appended", "duplicate", "conflict", "invalid", "refused"]
     receipt: Receipt | None = None
     problem: dict[str, Any] | None = None
+    checkpoint: str | None = None
+    """The newest checkpoint of the ledger (C2SP signed note); in the answer for a single event."""
 
 
 class Results(BaseModel):
@@ -27,6 +29,8 @@ class Results(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     results: list[Result]
+    checkpoint: str | None = None
+    """The newest checkpoint of the ledger (C2SP signed note)."""
 
 
 class GroupAppend(BaseModel):

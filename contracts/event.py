@@ -1,8 +1,7 @@
 """The envelope: CloudEvents 1.0 in, recorded events and receipts out.
 
 Source of the format: CloudEvents 1.0.2, "Context Attributes" and "JSON Event Format".
-An `Event` keeps every attribute as it was sent; nothing is normalised or invented, because the
-bytes that we record are the bytes that are proven later.
+An `Event` keeps every attribute as it was sent: the bytes recorded are the bytes proven later.
 """
 
 from __future__ import annotations
@@ -19,13 +18,10 @@ from contracts import ijson, subject
 
 OURS = "org.releaseledger."
 """Prefix of our own event types. A type under it must be in the catalogue, else it is refused."""
-
 MAX_EVENT_BYTES = 256 * 1024
 MAX_BATCH = 500
-
 Assurance = Literal["A0", "A1", "A2", "A3", "A4"]
 """A0 unauthenticated (development) · A1 channel · A2 workload · A3 human session · A4 passkey."""
-
 _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,20}")
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
@@ -168,11 +164,14 @@ class Origin(BaseModel):
     """The service that acted for the principal, for example `service:gatekeeper`."""
     connection: str | None = None
     raw_sha256: str | None = None
-    """SHA-256 (hex) of the bytes received, for deliveries that an adapter translated."""
+    """SHA-256 (hex) of the bytes received, where an adapter translated them."""
 
 
 class Receipt(BaseModel):
-    """What an append returns. `versions` maps each subject that the event names to its version."""
+    """What an append returns. `versions` maps each subject that the event names to its version.
+
+    `sealed`: a published checkpoint covers it. `signature`: see services/ledger/receipt.py.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
@@ -226,9 +225,9 @@ class RecordedEvent(BaseModel):
 
 
 class Page(BaseModel):
-    """Events after a cursor. `head` is the last position in the same snapshot.
+    """Events after a cursor; `scanned_to` is the next one: with a filter ahead of the last event.
 
-    `scanned_to` is the cursor for the next page: with a filter it runs ahead of the last event.
+    `head` is the last position in the same snapshot, `checkpoint` the newest one.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
@@ -236,6 +235,7 @@ class Page(BaseModel):
     events: list[RecordedEvent]
     head: int
     scanned_to: int
+    checkpoint: str | None = None
 
 
 class HistoryPage(BaseModel):
@@ -247,3 +247,4 @@ class HistoryPage(BaseModel):
     version: int
     events: list[RecordedEvent]
     head: int
+    checkpoint: str | None = None

@@ -1,4 +1,4 @@
-"""Kafka: topic names, headers and keys. Every value is UTF-8 JSON."""
+"""Kafka: topic names, headers and keys. Values are UTF-8 JSON, checkpoints signed notes."""
 
 INGEST = "ledger.ingest.v1"
 """In: CloudEvents, structured or binary (CloudEvents Kafka Protocol Binding 1.0)."""
@@ -6,8 +6,10 @@ REJECTED = "ledger.ingest.rejected.v1"
 """Out: the records that ingest refused: original bytes, and why in the header `reason`."""
 EVENTS = "ledger.events.v1"
 """Out: every recorded event in position order; key = ledger: one ledger, one partition."""
+CHECKPOINTS = "ledger.checkpoints.v1"
+"""Out: signed checkpoints as text (C2SP signed-note), key = ledger; kept without limit."""
 
-ALL = (INGEST, REJECTED, EVENTS)
+ALL = (INGEST, REJECTED, EVENTS, CHECKPOINTS)
 
 HEADER_LEDGER = "ledger"
 HEADER_POSITION = "position"

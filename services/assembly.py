@@ -22,6 +22,7 @@ from services.kit.remote import Client, HttpFeed, HttpLedger
 from services.kit.service import App, Service, add_health, compose, new_app
 from services.kit.settings import LOOPBACK, SettingsError, Shared, read, refuse_unknown
 from services.ledger import service as ledger_service
+from services.ledger.sealing import service as sealing_service
 from services.ledger.settings import LedgerSettings
 from services.projector import service as projector_service
 from services.projector.settings import ProjectorSettings
@@ -153,6 +154,8 @@ def _closing(calls: Calls, app: App) -> Service:
 
 def _build(name: str, settings: Settings, ring: Keyring, calls: Calls) -> Service:
     shared = settings.shared
+    if name == "sealer":
+        return sealing_service.build(shared, settings.ledger)
     if name == "ledger":
         return ledger_service.build(shared, settings.ledger, ring)
     ledger = HttpLedger(calls.client(name, "ledger"))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
-from contracts.event import Receipt, format_time
 from contracts.problem import Problem
 from services.kit import clock, metrics
 from services.ledger.backlog import Waiting
-from services.ledger.model import Item, Kind, Outcome, Plan, Stored, Verdict
+from services.ledger.model import Item, Kind, Outcome, Plan, Verdict
+from services.ledger.receipt import Acknowledgement
 
 _KINDS: tuple[Kind, ...] = (
     "appended", "duplicate", "conflict", "id_conflict", "invalid", "refused",
@@ -28,7 +27,6 @@ class Answering:
             kind: metrics.child("rlg_ledger_append_total", ledger=ledger, outcome=kind)
             for kind in _KINDS
         }
-        self._moment: tuple[datetime | None, str] = (None, "")
 
     def answer(self, batch: Sequence[Waiting], plan: Plan) -> None:
         """Answer a batch, which has at least one request and whose plan is stored."""
@@ -57,22 +55,5 @@ class Answering:
     def _outcome(self, item: Item, verdict: Verdict) -> Outcome:
         if verdict.problem is not None or verdict.stored is None:
             return Outcome(verdict.kind, problem=verdict.problem)
-        return Outcome(verdict.kind, self._receipt(item, verdict.stored))
-
-    def _receipt(self, item: Item, stored: Stored) -> Receipt:
-        return Receipt(
-            ledger=self._ledger,
-            position=stored.position,
-            versions=dict(stored.versions),
-            event_id=item.event_id,
-            source=item.source,
-            commitment=stored.commitment.hex(),
-            recorded_at=self._written(stored.recorded_at),
-        )
-
-    def _written(self, moment: datetime | None) -> str:
-        """Write an instant; a batch has one, so the last one is kept."""
-        assert moment is not None  # noqa: S101 - answers are given for what has landed
-        if moment != self._moment[0]:
-            self._moment = (moment, format_time(moment))
-        return self._moment[1]
+        receipt = Acknowledgement(self._ledger, item.event_id, item.source, verdict.stored)
+        return Outcome(verdict.kind, receipt)

@@ -55,9 +55,14 @@ def _ask(request: Request) -> Ask:
     return Ask(request.headers, request.url.path, request.receive)
 
 
+def _wait(sealed: bool) -> float:  # noqa: FBT001 - a query parameter
+    return hot.SEALED_SECONDS if sealed else 0.0
+
+
 _may_read = [Depends(_reading), Security(_bearer)]
 _may_write = [Security(_bearer)]
 Writing = Annotated[Principal, Depends(_writing)]
+Sealed = Annotated[bool, Query()]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 
 
@@ -80,9 +85,14 @@ Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
         }
     },
 )
-async def append_events(ledger: str, request: Request, desk: AtDesk, who: Writing) -> Response:
-    """Append one event (201; 200 if it is there already) or many (200, one result each)."""
-    return await hot.append_events(desk, ledger, who, _ask(request))
+async def append_events(
+    ledger: str, request: Request, desk: AtDesk, who: Writing, *, sealed: Sealed = False
+) -> Response:
+    """Append one event (201; 200 if it is there already) or many (200, one result each).
+
+    `sealed=true`: answer when a published checkpoint covers them, or after 10 s; receipts say so.
+    """
+    return await hot.append_events(desk, ledger, who, _ask(request), _wait(sealed))
 
 
 @router.post(
@@ -98,9 +108,11 @@ async def append_events(ledger: str, request: Request, desk: AtDesk, who: Writin
         }
     },
 )
-async def append_group(ledger: str, request: Request, desk: AtDesk, who: Writing) -> Response:
+async def append_group(
+    ledger: str, request: Request, desk: AtDesk, who: Writing, *, sealed: Sealed = False
+) -> Response:
     """Append all events or none, if the expected versions hold (409 with the `actual` ones)."""
-    return await hot.append_group(desk, ledger, who, _ask(request))
+    return await hot.append_group(desk, ledger, who, _ask(request), _wait(sealed))
 
 
 @router.get(

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contracts import catalogue, ijson
-from contracts.event import MAX_EVENT_BYTES, Event, Origin, Receipt, RecordedEvent, format_time
+from contracts.event import MAX_EVENT_BYTES, Event, Origin, RecordedEvent, format_time
 from contracts.leaf import event_uuid
 from contracts.problem import Invalid, TooLarge
-from services.ledger.model import Item, Submission
+from services.ledger.model import Item, Stored, Submission
+from services.ledger.receipt import Acknowledgement
 
 SALT_BYTES = 16
 _EVENT, _ORIGIN = b'{"event":', b',"origin":'
@@ -123,18 +124,11 @@ class Recorded:
         """Return the same as a model."""
         return RecordedEvent.model_validate_json(self.as_json())
 
-    def receipt(self, ledger: str) -> Receipt:
+    def receipt(self, ledger: str) -> Acknowledgement:
         """Return the receipt that the append gave."""
         event = json.loads(self.event)
-        return Receipt(
-            ledger=ledger,
-            position=self.position,
-            versions=self.versions,
-            event_id=event["id"],
-            source=event["source"],
-            commitment=self.commitment.hex(),
-            recorded_at=format_time(self.recorded_at),
-        )
+        stored = Stored(self.position, None, self.commitment, self.versions, self.recorded_at)
+        return Acknowledgement(ledger, event["id"], event["source"], stored)
 
 
 @dataclass(frozen=True, slots=True)

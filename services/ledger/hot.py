@@ -7,20 +7,23 @@ parameter, a number out of range) is left to those routes, which say what is wro
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qsl
 
-from contracts.problem import Invalid
+from contracts.problem import Invalid, Unavailable
 from contracts.subject import is_key
 from services.kit.hot import Ask, Handler
 from services.kit.identity import Keyring, Principal, authenticate
 from services.ledger import answers, asking, bindings
 from services.ledger.admission import of_group, read_group, submission
+from services.ledger.answers import Footer
 from services.ledger.appender import Appenders
 from services.ledger.model import Outcome, Submission
+from services.ledger.receipt import Seal
 from services.ledger.sealing.published import Published
 from services.ledger.store import Reader
 from services.ledger.wake import Wake, page_or_wait
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 PREFIX = "/v1/ledgers/{ledger}"
 MAX_LIMIT = 1000
 MAX_WAIT = 30
+SEALED_SECONDS = 10.0
+"""How long `?sealed=true` waits for a checkpoint that covers what was appended."""
 _LINES = bindings.NDJSON.encode()
 _PATH = re.compile(r"/v1/ledgers/([^/]+)/(?:(events|appends)|subjects/(.*)/history)")
 
@@ -45,6 +50,18 @@ class Desk:
     appender_for: Appenders
     keyring: Keyring
     published: Published
+    signs: Mapping[str, Callable[[bytes], str]] = field(default_factory=dict)
+    """How a ledger's receipts are signed; see `receipt.Seal`."""
+
+    async def footer(self, ledger: str, outcomes: Iterable[Outcome], wait: float) -> Footer:
+        """Return what an answer says of the tree; wait so many seconds for it to cover all."""
+        last = max((one.receipt.position for one in outcomes if one.receipt), default=0)
+        if wait and last:
+            with contextlib.suppress(Unavailable):  # it is stored, and `sealed` says the rest
+                await self.published.covering(ledger, last, wait)
+        newest = self.published.newest(ledger)
+        seal = Seal(newest.size if newest else 0, self.signs.get(ledger))
+        return Footer(seal, self.published.member(ledger))
 
     def require(self, headers: Mapping[str, str], scope: str) -> Principal:
         """Return who asks, or raise `Unauthenticated` or `Forbidden`."""
@@ -53,7 +70,9 @@ class Desk:
         return who
 
 
-async def append_events(desk: Desk, ledger: str, who: Principal, ask: Ask) -> Response:
+async def append_events(
+    desk: Desk, ledger: str, who: Principal, ask: Ask, wait: float = 0
+) -> Response:
     """Append one event or many; see the route of the same name."""
     appender = desk.appender_for(ledger)
     sent = bindings.read(ask.headers, await ask.body())
@@ -63,10 +82,15 @@ async def append_events(desk: Desk, ledger: str, who: Principal, ask: Ask) -> Re
         appended = await appender.append_each(accepted, deadline=asking.deadline(ask.headers))
     outcomes = iter(appended)
     results = [item if isinstance(item, Outcome) else next(outcomes) for item in checked]
-    return answers.single(results[0], ask.path) if sent.single else answers.each(results)
+    footer = await desk.footer(ledger, results, wait)
+    if sent.single:
+        return answers.single(results[0], ask.path, footer)
+    return answers.each(results, footer)
 
 
-async def append_group(desk: Desk, ledger: str, who: Principal, ask: Ask) -> Response:
+async def append_group(
+    desk: Desk, ledger: str, who: Principal, ask: Ask, wait: float = 0
+) -> Response:
     """Append all events or none; see the route of the same name."""
     appender = desk.appender_for(ledger)
     asked = read_group(bindings.loads(await ask.body()))
@@ -75,7 +99,7 @@ async def append_group(desk: Desk, ledger: str, who: Principal, ask: Ask) -> Res
         outcomes = await appender.append_group(
             items, asked.expect, deadline=asking.deadline(ask.headers)
         )
-    return answers.group(outcomes)
+    return answers.group(outcomes, await desk.footer(ledger, outcomes, wait))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +120,7 @@ async def page(desk: Desk, ledger: str, query: PageQuery, ask: Ask) -> Response:
             desk.reader, desk.wake, ledger, query.after, query.limit or 100,
             type_=query.type, subject=query.subject, wait=query.wait,
         )  # fmt: skip
-    return answers.page(window)
+    return answers.page(window, desk.published.member(ledger))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +143,13 @@ async def history(desk: Desk, ledger: str, subject: str, query: HistoryQuery) ->
         as_of=asking.as_of(query.as_of),
         limit=query.limit,
     )
-    return answers.history(subject, window)
+    return answers.history(subject, window, desk.published.member(ledger))
 
 
 Found: TypeAlias = tuple[str, Handler]
-_Verb: TypeAlias = Callable[[Desk, str, Principal, Ask], Awaitable["Response"]]
+_Verb: TypeAlias = Callable[[Desk, str, Principal, Ask, float], Awaitable["Response"]]
 _APPENDS: Mapping[str, _Verb] = {"events": append_events, "appends": append_group}
+_SEALED = {b"": 0.0, b"sealed=true": SEALED_SECONDS, b"sealed=false": 0.0}
 _PAGE = {
     "after": asking.whole(0, 2**63 - 1),
     "limit": asking.whole(1, MAX_LIMIT),
@@ -152,18 +177,19 @@ class Routes:
             return None
         ledger, verb, subject = found.groups()
         if scope["method"] == "POST" and verb is not None:
-            return self._append(ledger, verb)
+            wait = _SEALED.get(scope["query_string"])
+            return None if wait is None else self._append(ledger, verb, wait)
         if scope["method"] != "GET" or verb == "appends":
             return None
         if verb is None:
             return self._history(scope, ledger, subject)
         return self._page(scope, ledger)
 
-    def _append(self, ledger: str, verb: str) -> Found:
+    def _append(self, ledger: str, verb: str, wait: float) -> Found:
         desk, work = self._desk, _APPENDS[verb]
 
         async def handle(ask: Ask) -> Response:
-            return await work(desk, ledger, desk.require(ask.headers, "event:write"), ask)
+            return await work(desk, ledger, desk.require(ask.headers, "event:write"), ask, wait)
 
         return f"{PREFIX}/{verb}", handle
 

@@ -1,4 +1,5 @@
-"""The values of an append, in plain Python: no clock, no database, no network.
+"""The values of an append, in plain Python: no clock, no database, no network. Nobody changes one,
+except `Effects` while its batch is decided; few are frozen, as that makes them dear to make.
 
 Read in this order: `Item` (one event, ready to be stored), `Request` (items that stand or fall
 together), `Snapshot` (what the database said). `overlay` is what a process knows from snapshots and
@@ -12,11 +13,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
-from contracts.event import Event, Origin, Receipt
+from contracts.event import Event, Origin
 from contracts.problem import Problem
+
+if TYPE_CHECKING:
+    from services.ledger.receipt import Acknowledgement
 
 Kind = Literal["appended", "duplicate", "conflict", "id_conflict", "invalid", "refused"]
 EventKey: TypeAlias = tuple[int, str]
@@ -31,16 +35,16 @@ class Submission:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """The answer for one submission: a receipt (appended, duplicate) or the problem."""
 
     kind: Kind
-    receipt: Receipt | None = None
+    receipt: Acknowledgement | None = None
     problem: Problem | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Item:
     """One event with everything that can be made before the queue; see `body.make`."""
 
@@ -57,14 +61,15 @@ class Item:
     body: bytes
     commitment: bytes
     """SHA-256(salt ‖ body)."""
+    key: EventKey = field(init=False)
+    """What identifies the event."""
 
-    @property
-    def key(self) -> EventKey:
-        """Return what identifies the event."""
-        return (self.uuid.int, self.source)
+    def __post_init__(self) -> None:
+        """Make the key once; it is looked up again and again."""
+        self.key = (self.uuid.int, self.source)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """Items that are appended together or not at all, if the expected versions hold."""
 
@@ -95,7 +100,7 @@ class Stored:
     """An event that has a position: what its receipt says, and what it takes to compare content."""
 
     position: int
-    salt: bytes | None
+    salt: bytes | None = field(compare=False)
     """None when the body was redacted: then nothing can be compared."""
     commitment: bytes
     versions: Mapping[str, int]
@@ -124,7 +129,7 @@ class Snapshot:
     """Subjects of the events above the head that we knew; None: too many to say."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
     """What becomes of one item: the stored event that it now is (or was), or the problem."""
 
@@ -149,14 +154,10 @@ class Effects:
     """The last entry of each event, from 1."""
     subject_ids: list[int] = field(default_factory=list)
     versions: list[int] = field(default_factory=list)
-    previous: list[int] = field(default_factory=list)
-    """For each entry the one that names the same subject before it, from 1; 0: none does."""
     new_subjects: list[str] = field(default_factory=list)
     """In the order of their first entries, which have version 1."""
-    before: dict[str, Known] = field(default_factory=dict)
-    """Each subject that was moved, as it was before."""
-    latest: dict[str, int] = field(default_factory=dict)
-    """Each subject that was moved, with the last entry that names it."""
+    before: dict[str, int] = field(default_factory=dict)
+    """Each subject that was moved, with the version that it had before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from services.ledger.model import (
     EventKey,
     Head,
     Item,
-    Known,
     Request,
     Snapshot,
     Stored,
@@ -42,13 +41,15 @@ class Overlay:
 
     def __init__(self) -> None:
         self.head = EMPTY
-        self._subjects: dict[str, Known] = {}
+        self._versions: dict[str, int] = {}
+        self._ids: dict[str, int] = {}
+        """Of the same subjects; while the version is 0 the id is that of `NOBODY`."""
         self._recent: dict[EventKey, Stored] = {}
         self._flying: list[Effects] = []
 
     def unknown_subjects(self, requests: Iterable[Request]) -> list[str]:
         """Return the subjects that a decision needs and nobody has asked the database about."""
-        known = self._subjects
+        known = self._versions
         named = {key for r in requests for i in r.items for key in i.subjects if key not in known}
         return list(named.union(key for r in requests for key in r.expect if key not in known))
 
@@ -58,7 +59,7 @@ class Overlay:
 
     def version(self, key: str) -> int:
         """Return a subject's version; it must have been asked about before."""
-        return self._subjects[key].version
+        return self._versions[key]
 
     def stored(self, key: EventKey) -> Stored | None:
         """Return the event with this id, as far as we know."""
@@ -77,16 +78,18 @@ class Overlay:
             if not self._follow(snapshot):
                 return "forgot"
         for key, known in snapshot.subjects.items():
-            self._subjects.setdefault(key, known)
+            if key not in self._versions:
+                self._ids[key], self._versions[key] = known
         self._recent |= snapshot.stored
         return "taken"
 
     def _follow(self, snapshot: Snapshot) -> bool:
         """Move to the head of others. Versions in a tail are absolute: each is right at once."""
         if snapshot.continues and snapshot.tail is not None:
-            tail = snapshot.tail.items()
-            self._subjects |= {key: known for key, known in tail if key in self._subjects}
-        elif self._subjects or self._recent:
+            for key, known in snapshot.tail.items():
+                if key in self._versions:
+                    self._ids[key], self._versions[key] = known
+        elif self._versions or self._recent:
             self.forget()
             self.head = snapshot.head
             return False
@@ -96,17 +99,18 @@ class Overlay:
     def forget(self) -> None:
         """Know nothing. Nothing may be in flight."""
         self.head = EMPTY
-        self._subjects.clear()
+        self._versions.clear()
+        self._ids.clear()
         self._recent.clear()
         self._flying.clear()
 
     def trim(self) -> None:
         """Forget the oldest knowledge when there is much, but nothing that is in flight."""
-        if len(self._subjects) > MAX_SUBJECTS:
+        if len(self._versions) > MAX_SUBJECTS:
             moved = {key for effects in self._flying for key in effects.before}
-            for key in list(islice(self._subjects, MAX_SUBJECTS // 2)):
+            for key in list(islice(self._versions, MAX_SUBJECTS // 2)):
                 if key not in moved:
-                    del self._subjects[key]
+                    del self._versions[key], self._ids[key]
         if len(self._recent) > MAX_RECENT:
             flying = {item.key for effects in self._flying for item in effects.items}
             for id_ in list(islice(self._recent, MAX_RECENT // 2)):
@@ -120,33 +124,22 @@ class Overlay:
         return effects
 
     def place(self, effects: Effects, item: Item) -> Stored:
-        """Give an item the next position, and each of its subjects its next version.
-
-        The hottest loop of the process; hence the local names.
-        """
+        """Give an item the next position, and each of its subjects its next version."""
         position = self.head.position + 1
-        subjects, latest, versions = self._subjects, effects.latest, effects.versions
-        first = entry = len(versions)
-        for key in item.subjects:
-            id_, version = last = subjects[key]
-            before = latest.get(key, 0)
-            if not before:
-                effects.before[key] = last
-                if last is NOBODY:  # a new subject gets an id that no other event can give
-                    id_ = position * MAX_PER_EVENT + entry - first
-                    effects.new_subjects.append(key)
-            entry += 1
-            latest[key] = entry
-            subjects[key] = Known(id_, version + 1)
-            effects.subject_ids.append(id_)
-            versions.append(version + 1)
-            effects.previous.append(before)
+        subjects, versions, given = item.subjects, self._versions, dict[str, int]()
+        for key in subjects:
+            version = versions[key]
+            effects.before.setdefault(key, version)
+            if not version:  # a new subject gets an id that no other event can give
+                self._ids[key] = position * MAX_PER_EVENT + len(given)
+                effects.new_subjects.append(key)
+            versions[key] = given[key] = version + 1
+        effects.subject_ids.extend(map(self._ids.__getitem__, subjects))
+        effects.versions.extend(given.values())
+        effects.lasts.append(len(effects.versions))
         effects.items.append(item)
-        effects.lasts.append(entry)
         self.head = Head(position, item.commitment)
-        given = dict(zip(item.subjects, versions[first:], strict=True))
-        stored = Stored(position, item.salt, item.commitment, given)
-        self._recent[item.key] = stored
+        stored = self._recent[item.key] = Stored(position, item.salt, item.commitment, given)
         return stored
 
     def confirm(self, effects: Effects, recorded_at: datetime | None) -> None:
@@ -158,7 +151,8 @@ class Overlay:
     def undo(self, effects: Effects) -> None:
         """Take back the youngest batch in flight; it has left nothing."""
         self._flying.remove(effects)
-        self._subjects |= effects.before
+        self._versions |= effects.before
+        self._ids |= dict.fromkeys(effects.new_subjects, NOBODY.id)
         for item in effects.items:
             del self._recent[item.key]
         self.head = effects.expected

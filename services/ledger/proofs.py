@@ -6,14 +6,19 @@ Checkpoint and tiles need no key: leaves hold hashes, numbers and uids that name
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from contracts.problem import NotFound
+from contracts.problem import NotFound, Unavailable
+from services.kit.tlog.checkpoint import Checkpoint
+from services.kit.tlog.note import Note
 from services.kit.tlog.tiles import NotATile, Tile
 from services.ledger import hot
+from services.ledger.evidence.collect import collect
+from services.ledger.evidence.pack import Contents, write
 from services.ledger.hot import Desk
 from services.ledger.sealing.shelf import CHECKPOINT
 
@@ -69,3 +74,42 @@ async def proof(
     sealed = await desk.published.covering(ledger, position, wait)
     made = await asyncio.to_thread(desk.published.proof, ledger, position, sealed)
     return Response(made.encode(), media_type=_TEXT, headers=_NOW)
+
+
+@router.get("/trust/{name}", response_class=Response)
+async def trust(ledger: str, name: str, desk: AtDesk) -> Response:
+    """Give a public key or the policy, to compare with what you got from somebody you trust."""
+    desk.reader.ledger(ledger)
+    content = desk.published.trust(ledger).get(name)
+    if content is None:
+        raise NotFound(f"there is no {name}")
+    return Response(content, media_type=_TEXT, headers=_NOW)
+
+
+@router.get("/subjects/{subject:path}/pack", response_class=Response)
+async def pack(
+    ledger: str, subject: str, request: Request, desk: AtDesk, *, tree: bool = True
+) -> Response:
+    """Give the evidence pack (zip) of a release: its events with their proofs, to be checked
+    offline. `tree=false` leaves out the entries that prove that nothing is missing.
+    """
+    desk.require(request.headers, "read")
+    row, sealed = desk.reader.ledger(ledger), desk.published.newest(ledger)
+    signer = desk.published.signer(ledger)
+    if sealed is None or signer is None:
+        raise Unavailable(f"{ledger} is not sealed, or there is no key for evidence here")
+    head = Checkpoint.parse(Note.parse(sealed.note).text)
+    base = desk.reader.placement.home(ledger)
+    contents = Contents(
+        subject=subject,
+        head=head,
+        sealed=sealed,
+        collected=await collect(base, row.id, subject, sealed.size),
+        trust=desk.published.trust(ledger),
+        shelf=desk.published.shelf(ledger),
+        signer=signer,
+        tree=tree,
+    )
+    name = re.sub(r"[^a-zA-Z0-9.-]+", "-", subject)
+    headers = {"content-disposition": f'attachment; filename="{name}-evidence.zip"', **_NOW}
+    return StreamingResponse(write(contents), media_type="application/zip", headers=headers)

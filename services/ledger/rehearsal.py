@@ -26,7 +26,7 @@ SELECT outcome FROM ledger.append_v1(
     in_assurances => ARRAY['A0'], in_causations => ARRAY[NULL::text],
     in_commitments => ARRAY[$7::bytea], in_salts => ARRAY[$8::bytea], in_bodies => ARRAY[$9::bytea],
     in_lasts => ARRAY[1], in_subject_ids => ARRAY[$10::bigint], in_versions => ARRAY[1],
-    in_previous => ARRAY[0], in_new_keys => ARRAY[$11::text])
+    in_new_keys => ARRAY[$11::text])
 """
 _LEFT = """
 SELECT (SELECT count(*) FROM ledger.event WHERE ledger_id = $1 AND event_uuid = $2)

@@ -26,8 +26,7 @@ from services.ledger.ingest import Ingest
 from services.ledger.lease import Lease
 from services.ledger.preflight import Away, Preflight
 from services.ledger.relay import Relay
-from services.ledger.sealing.published import Published
-from services.ledger.sealing.service import Sealing, Where, seals_here
+from services.ledger.sealing.service import Seals
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Reader
 from services.ledger.tables import LedgerRow
@@ -47,15 +46,15 @@ def build(shared: Shared, settings: LedgerSettings, keyring: Keyring) -> service
     """Return the service; nothing is opened before its `run`."""
     parts = _Parts(shared, settings)
     app = service.new_app(NAME, "The append-only log: events in, histories and proofs out.")
-    desk = api.Desk(parts.reader, parts.wake, parts.appender_for, keyring, parts.published)
-    api.add_routes(app, desk)
+    told = parts.seals.told
+    api.add_routes(app, api.Desk(parts.reader, parts.wake, parts.appender_for, keyring, *told))
     app.include_router(proofs.router)
     hooks_api.add_routes(app, parts.hooks, keyring)
     hard, soft = health.checks(parts.reader.placement, parts.preflights)
     (soft or hard).update(health.safety(parts.reader.placement, parts.standbys, parts.fence))
     # The HTTP path needs no broker: without one only the readers behind Kafka fall behind.
     soft["kafka"] = parts.check_kafka
-    soft["sealing"] = parts.check_sealing
+    soft["sealing"] = functools.partial(parts.seals.check, parts.reader)
     service.add_health(app, hard, soft)
     return service.Service(NAME, app, parts.run, hard, soft)
 
@@ -82,13 +81,7 @@ class _Parts:
         bases = self.reader.placement.databases if settings.certified else ()
         self.standbys = {base: Standbys(base.url) for base in bases}
         self.wake = Wake(self.reader)
-        where = Where(shared, settings)
-        self.published = Published({name: where.shelf(name) for name in settings.ledgers})
-        self._sealing = (
-            Sealing(shared, settings, lambda name: settings.elsewhere.get(name, url))
-            if seals_here(shared, settings)
-            else None
-        )
+        self.seals = Seals(shared, settings, lambda name: settings.elsewhere.get(name, url))
         self._ingest = self._new_ingest()
         known = connections.read(settings.connections_file, dev=shared.dev)
         self.hooks = Hooks(HookStore(url), self.reader, self.appender_for, known)
@@ -123,7 +116,7 @@ class _Parts:
             stack.push_async_callback(self.hooks.store.close)
             await self._open()
             await self.hooks.store.open()
-            tasks = self._appending() | self._waking() | self._kafka() | await self._seals()
+            tasks = self._appending() | self._waking() | self._kafka() | await self.seals.tasks()
             work = service.background(NAME, hooks=self.hooks.run, **tasks)
             await stack.enter_async_context(work)
             yield
@@ -162,6 +155,7 @@ class _Parts:
             await preflight.refuse()
             await self.reader.open([name])
             row = self.fence.admit(self.reader.ledger(name))
+            self.seals.refuse_short(name, (await self.reader.head(name))[0])
             await preflight.rehearse([row])
             self._admitted.add(name)
 
@@ -208,22 +202,6 @@ class _Parts:
         return Relay(
             row, self.reader, self.wake, lease, producer, fence=self.fence, standbys=standbys
         )
-
-    async def _seals(self) -> Tasks:
-        """Return what looks at the shelf, and the sealers if they work here."""
-        tasks: Tasks = {"published": self.published.run}
-        if self._sealing is not None:
-            await self._sealing.prepare()
-            tasks |= self._sealing.tasks()
-        return tasks
-
-    async def check_sealing(self) -> str | None:
-        """Return what keeps events from being sealed."""
-        said = None if self._sealing is None else await self._sealing.check()
-        for row in self.reader.ledgers:
-            head = (await self.reader.head(row.name))[0]
-            said = said or self.published.behind(row.name, head)
-        return said
 
     async def check_kafka(self) -> str | None:
         """Return None when relays and ingest work, or when there is no broker to work with."""

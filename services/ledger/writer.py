@@ -42,7 +42,7 @@ _FAULTS = (
     RuntimeError,  # uvloop: closed handle
 )
 _FENCED = ("RL001", "RL002")
-_PLACES = ", ".join(f"${n}" for n in range(1, 22))
+_PLACES = ", ".join(f"${n}" for n in range(1, 21))
 _APPEND = f"SELECT * FROM ledger.append_v1({_PLACES})"  # noqa: S608 - places for parameters
 
 
@@ -184,6 +184,5 @@ def _arguments(plan: Plan) -> list[Any]:
         effects.lasts,
         effects.subject_ids,
         effects.versions,
-        effects.previous,
         effects.new_subjects,
     ]

@@ -61,7 +61,7 @@ def answer(outcome: Outcome) -> Answer:
     if isinstance(outcome.problem, Unavailable):
         return Answer(LATE if is_late(outcome.problem) else UNKNOWN)
     if outcome.receipt is not None:
-        text = outcome.receipt.model_dump_json()
+        text = outcome.receipt.as_json().decode()
         return Answer(outcome.kind, text, position=outcome.receipt.position)
     members = outcome.problem.members if outcome.problem else {}
     return Answer(outcome.kind, actual=members.get("actual"), position=members.get("position"))

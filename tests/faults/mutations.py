@@ -26,8 +26,8 @@ class Mutation(NamedTuple):
 MUTATIONS = (
     Mutation(
         "a version that does not grow inside a batch", OVERLAY,
-        "subjects[key] = Known(id_, version + 1)",
-        "subjects[key] = Known(id_, max(version, 1))",
+        "versions[key] = given[key] = version + 1",
+        "versions[key] = given[key] = max(version, 1)",
     ),
     Mutation(
         "a duplicate inside a batch is missed", DECISION,
@@ -62,8 +62,8 @@ MUTATIONS = (
     ),
     Mutation(
         "undo keeps a new subject", OVERLAY,
-        "        self._subjects |= effects.before\n",
-        "        self._subjects |= {k: v for k, v in effects.before.items() if v.version}\n",
+        "        self._versions |= effects.before\n",
+        "        self._versions |= {k: v for k, v in effects.before.items() if v}\n",
     ),
     Mutation(
         "undo keeps the head", OVERLAY,
@@ -72,8 +72,8 @@ MUTATIONS = (
     ),
     Mutation(
         "versions that others moved are not followed", OVERLAY,
-        "self._subjects |= {key: known for key, known in tail if key in self._subjects}",
-        "del tail",
+        "            for key, known in snapshot.tail.items():\n",
+        "            for key, known in ():\n",
     ),
     Mutation(
         "batches in flight are taken back in the wrong order", PIPELINE,
@@ -121,11 +121,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a gap in a history is let through", APPEND,
-        "SELECT h.version + 1 FROM ledger.history AS h\n"
-        "                     WHERE h.subject_id = in_subject_ids[entry]"
-        " AND h.ledger_id = in_ledger_id\n"
-        "                       AND h.version = in_versions[entry] - 1)",
-        "SELECT in_versions[entry])",
+        " < placed.position IS NOT TRUE\n", " < 0\n",
     ),
     Mutation(
         "recorded_at follows the clock backwards", APPEND,

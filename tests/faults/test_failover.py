@@ -15,7 +15,6 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from contracts.event import Receipt
 from contracts.problem import Unavailable
 from deploy.embedded import EmbeddedPostgres, EmbeddedStandby
 from migrations.run import upgrade
@@ -23,6 +22,7 @@ from services.kit import clock, database
 from services.ledger import certify, settling, writer
 from services.ledger.appender import Appender, Outcome, Submission
 from services.ledger.fence import Fence
+from services.ledger.receipt import Acknowledgement
 from services.ledger.store import Reader
 from services.ledger.writer import Writer
 from tests.faults.servers import SETTINGS, frozen, kill_at_once, standby_of
@@ -94,7 +94,7 @@ class Load:
     """Callers that append one event after the other, each until it is acknowledged."""
 
     def __init__(self, engine: Engine) -> None:
-        self.receipts: dict[str, Receipt] = {}
+        self.receipts: dict[str, Acknowledgement] = {}
         self.sent: dict[str, Submission] = {}
         self._engine = engine
         self._tasks = [asyncio.create_task(self._call(n)) for n in range(CALLERS)]

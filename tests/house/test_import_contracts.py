@@ -40,6 +40,8 @@ PLANTS = [
     ("pure", "services/gatekeeper/policy.py", "from pathlib import Path"),
     ("pure", "services/ledger/hooks/signature.py", "from time import monotonic"),
     ("pure", "services/ledger/bindings.py", "import http.client"),
+    ("tlog", "services/kit/tlog/merkle.py", "import time"),
+    ("tlog", "services/kit/tlog/note.py", "import contracts.problem"),
     ("sqlalchemy", "services/ledger/api.py", "import sqlalchemy"),
     ("sqlalchemy", "services/projector/views.py", "from sqlalchemy.ext import asyncio"),
     ("sqlalchemy", "services/ledger/relay.py", "from sqlalchemy import text"),

@@ -4,9 +4,8 @@
 -- stored already (asked for only when in_probe). After the last two nothing is stored.
 -- Raises RL001 when the epoch is not the ledger's, RL002 when in_certified and no standby has to confirm.
 -- No argument is NULL; elements may be where the column allows it.
--- An entry is one subject of one event: in_subject_ids, in_versions and in_previous have the entries of all
--- events one after another, and in_lasts[n] is the last one of event n. in_previous is the entry that named
--- the same subject before (from 1; 0: none in this batch). The k-th entry with version 1 is a new subject
+-- An entry is one subject of one event: in_subject_ids and in_versions have the entries of all events one
+-- after another, and in_lasts[n] is the last one of event n. The k-th entry with version 1 is a new subject
 -- and has the k-th of in_new_keys.
 -- The caller decides. This function makes sure that no caller, however wrong, leaves a gap in the positions
 -- or in a history, or orders a history otherwise. A violation raises, and the whole batch is undone.
@@ -30,7 +29,6 @@ CREATE FUNCTION ledger.append_v1(
     in_lasts           integer[],
     in_subject_ids     bigint[],
     in_versions        integer[],
-    in_previous        integer[],
     in_new_keys        text[],
     OUT outcome        text,
     OUT recorded_at    timestamptz
@@ -53,7 +51,7 @@ DECLARE
 BEGIN
     IF num_nulls(in_ledger_id, in_epoch, in_certified, in_probe, in_head, in_head_commitment, in_event_uuids,
                  in_sources, in_types, in_occurred_at, in_principals, in_assurances, in_causations,
-                 in_commitments, in_salts, in_bodies, in_lasts, in_subject_ids, in_versions, in_previous,
+                 in_commitments, in_salts, in_bodies, in_lasts, in_subject_ids, in_versions,
                  in_new_keys) > 0 THEN
         RAISE EXCEPTION 'an argument is NULL' USING ERRCODE = 'null_value_not_allowed';
     END IF;
@@ -82,11 +80,11 @@ BEGIN
         RETURN;
     END IF;
     IF in_probe AND EXISTS (
-        SELECT FROM unnest(in_event_uuids, in_sources) AS asked(event_uuid, source)
+        SELECT FROM (SELECT generate_series(1, events) AS n) AS asked
          CROSS JOIN LATERAL (
-               SELECT FROM ledger.event AS e
-                WHERE e.event_uuid = asked.event_uuid AND e.ledger_id = in_ledger_id
-                  AND e.source = asked.source LIMIT 1) AS stored) THEN
+               SELECT FROM ledger.event
+                WHERE event_uuid = in_event_uuids[n] AND ledger_id = in_ledger_id
+                  AND source = in_sources[n] LIMIT 1) AS stored) THEN
         outcome := 'known';
         RETURN;
     END IF;
@@ -95,7 +93,7 @@ BEGIN
             cardinality(in_sources), cardinality(in_types), cardinality(in_occurred_at),
             cardinality(in_principals), cardinality(in_assurances), cardinality(in_causations),
             cardinality(in_commitments), cardinality(in_salts), cardinality(in_bodies), cardinality(in_lasts)])
-       OR entries <> ANY (ARRAY[cardinality(in_versions), cardinality(in_previous)]) THEN
+       OR entries <> cardinality(in_versions) THEN
         RAISE EXCEPTION 'the arrays of the batch do not fit together'
             USING ERRCODE = 'array_subscript_error';
     END IF;
@@ -111,48 +109,41 @@ BEGIN
           FULL JOIN unnest(in_new_keys) WITH ORDINALITY AS given(key, k) USING (k);
     END IF;
 
-    -- Arrays of plpgsql are expanded objects, and a slice of one copies all of it: hence the flat copy.
-    WITH flat AS MATERIALIZED (
-        SELECT in_subject_ids AS ids, in_versions AS versions
-    ), placed AS MATERIALIZED (
-        SELECT n, in_head + n AS position, coalesce(in_lasts[n - 1], 0) + 1 AS first, last
-          FROM unnest(in_lasts) WITH ORDINALITY AS counted(last, n)
-    ), histories AS (
+    -- A series and subscripts, not unnest: that would lay each array out in a table of its own first.
+    -- (SELECT array) is a flat copy, made once: a slice of what plpgsql holds copies all of it, each time.
+    WITH histories AS (
         INSERT INTO ledger.history (ledger_id, subject_id, version, position)
-        SELECT in_ledger_id, in_subject_ids[entry],
-               -- The version where it follows the entry that it points back to, or what is stored; else
-               -- NULL, which the column refuses. Two entries of one subject that both claim to follow
-               -- what is stored, or follow what is not its end, meet the primary key. An event names a
-               -- subject once: the one before is an entry of an earlier event.
-               CASE
-               WHEN in_previous[entry] > 0 THEN
-                    CASE WHEN in_previous[entry] < first
-                              AND in_subject_ids[in_previous[entry]] = in_subject_ids[entry]
-                              AND in_versions[in_previous[entry]] = in_versions[entry] - 1
-                         THEN in_versions[entry] END
-               WHEN in_previous[entry] = 0 AND in_versions[entry] > 1 THEN (
-                    SELECT h.version + 1 FROM ledger.history AS h
-                     WHERE h.subject_id = in_subject_ids[entry] AND h.ledger_id = in_ledger_id
-                       AND h.version = in_versions[entry] - 1)
-               WHEN in_previous[entry] = 0 AND newcomers > 0 THEN in_versions[entry]
-               END, position
-          FROM placed, generate_series(first, last) AS entry
+        SELECT in_ledger_id, in_subject_ids[entry], in_versions[entry], in_head + n
+          FROM (SELECT n, generate_series(coalesce(in_lasts[n - 1], 0) + 1, in_lasts[n]) AS entry
+                  FROM (SELECT generate_series(1, events) AS n) AS counted) AS entries
     ), bodies AS (
         INSERT INTO ledger.event_body (ledger_id, position, salt, body)
-        SELECT in_ledger_id, in_head + n, salt, body
-          FROM unnest(in_salts, in_bodies) WITH ORDINALITY AS given(salt, body, n)
+        SELECT in_ledger_id, in_head + n, in_salts[n], in_bodies[n]
+          FROM (SELECT generate_series(1, events) AS n) AS counted
     )
     INSERT INTO ledger.event (
         ledger_id, position, event_uuid, source, type, subject_ids, versions,
         occurred_at, recorded_at, principal, assurance, causation, commitment)
-    SELECT in_ledger_id, position, event_uuid, source, type, flat.ids[first:last], flat.versions[first:last],
-           occurred_at, append_v1.recorded_at, principal, assurance, causation, commitment
-      FROM unnest(in_event_uuids, in_sources, in_types, in_occurred_at, in_principals,
-                  in_assurances, in_causations, in_commitments) WITH ORDINALITY
-               AS given(event_uuid, source, type, occurred_at, principal,
-                        assurance, causation, commitment, n)
-      JOIN placed USING (n) CROSS JOIN flat
-     ORDER BY n;
+    SELECT in_ledger_id, in_head + n, in_event_uuids[n], in_sources[n], in_types[n],
+           (SELECT in_subject_ids)[coalesce(in_lasts[n - 1], 0) + 1 : in_lasts[n]],
+           (SELECT in_versions)[coalesce(in_lasts[n - 1], 0) + 1 : in_lasts[n]],
+           in_occurred_at[n], append_v1.recorded_at, in_principals[n], in_assurances[n],
+           in_causations[n], in_commitments[n]
+      FROM (SELECT generate_series(1, events) AS n) AS counted;
+
+    -- Every version but a new subject's first follows one that an earlier event has. With the primary key
+    -- of history, which lets none stand twice, each history is then 1..n in the order of the positions.
+    IF EXISTS (
+        SELECT FROM (SELECT in_head + n AS position,
+                            generate_series(coalesce(in_lasts[n - 1], 0) + 1, in_lasts[n]) AS entry
+                       FROM (SELECT generate_series(1, events) AS n) AS counted) AS placed
+         WHERE CASE WHEN in_versions[entry] = 1 THEN newcomers = 0
+               ELSE (SELECT h.position FROM ledger.history AS h
+                      WHERE h.subject_id = in_subject_ids[entry] AND h.ledger_id = in_ledger_id
+                        AND h.version = in_versions[entry] - 1) < placed.position IS NOT TRUE
+               END) THEN
+        RAISE EXCEPTION 'a version does not follow the one before it' USING ERRCODE = 'check_violation';
+    END IF;
 
     PERFORM pg_notify('ledger_appended', in_ledger_id || ' ' || in_head + events);
     outcome := 'appended';

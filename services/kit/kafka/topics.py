@@ -22,6 +22,8 @@ SETTINGS: dict[str, dict[str, str]] = {
     # Not for ever: the ledger is the store, every reader refills from it, and an event that was
     # redacted there must not live on in a topic.
     topics.EVENTS: {"retention.ms": str(7 * _DAY_MS)} | _SIZE,
+    # For ever: whoever reads it from the beginning sees that the log told one story.
+    topics.CHECKPOINTS: {"retention.ms": "-1"} | _SIZE,
 }
 """How we make a topic. Retention is the operator's to change; `cleanup.policy` is not."""
 

@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.kit.tlog.keys import NotANote, decode64
 from services.kit.tlog.merkle import HASH_BYTES
-from services.kit.tlog.note import Ed25519Signer, NotANote, Note, Unsigned, Verifier, decode64
+from services.kit.tlog.note import Ed25519Signer, Note, Unsigned, Verifier
 
 MAX_SIZE = 2**63 - 1
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)

@@ -15,9 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.kit.tlog.checkpoint import Checkpoint
-from services.kit.tlog.note import (
+from services.kit.tlog.keys import (
     NotANote,
-    Signature,
     check_ed25519,
     key_id,
     read_key,
@@ -26,6 +25,7 @@ from services.kit.tlog.note import (
     write_key,
     write_private,
 )
+from services.kit.tlog.note import Signature
 
 ED25519 = 0x04
 ML_DSA_44 = 0x06

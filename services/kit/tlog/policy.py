@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from services.kit.tlog.checkpoint import Checkpoint, open_note
 from services.kit.tlog.cosignature import Witness, parse_witness
-from services.kit.tlog.note import Ed25519Verifier, NotANote, Unsigned
+from services.kit.tlog.keys import NotANote
+from services.kit.tlog.note import Ed25519Verifier, Unsigned
 
 NONE = "none"
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.kit.tlog.checkpoint import Checkpoint
+from services.kit.tlog.keys import NotANote, decode64
 from services.kit.tlog.merkle import HASH_BYTES, leaf_hash, verify_inclusion
-from services.kit.tlog.note import NotANote, Note, decode64
+from services.kit.tlog.note import Note
 
 if TYPE_CHECKING:
     from services.kit.tlog.policy import Policy

@@ -223,13 +223,14 @@ class TileReader:
         if content is None and tile.width < WIDTH:
             full = self._fetch(Tile(tile.level, tile.index).path)
             if full is not None:
-                return _cut(full, tile)
+                return cut(full, tile)
         if content is None:
             raise ProofError(f"{tile.path} is missing")
         return content
 
 
-def _cut(full: bytes, tile: Tile) -> bytes:
+def cut(full: bytes, tile: Tile) -> bytes:
+    """Return a partial tile out of the full one."""
     if tile.level is not None:
         return full[: tile.width * HASH_BYTES]
     return bundle(_reading(unbundle, full, WIDTH)[: tile.width])

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.kit.tlog.checkpoint import Checkpoint, open_note
+from services.kit.tlog.keys import NotANote, decode64
 from services.kit.tlog.merkle import EMPTY_ROOT, HASH_BYTES, ProofError, verify_consistency
-from services.kit.tlog.note import Ed25519Verifier, NotANote, Note, Unsigned, decode64
+from services.kit.tlog.note import Ed25519Verifier, Note, Unsigned
 
 MAX_HASHES = 63
 MAX_REQUEST_BYTES = 64 * 1024

@@ -1,9 +1,10 @@
 """The keys of one ledger: files in its own folder, readable by their owner only.
 
 `sealer.skey` signs checkpoints, and its name is the log's origin. `naming.pem` names subjects and
-lives as long as the ledger. `receipts.skey` signs receipts. The sealer needs the first two, whoever
-answers appends the third: production puts each where it is needed and nowhere else. Beside each
-lies its public half, for those who verify: `sealer.vkey`, `naming.pub.pem`, `receipts.vkey`.
+lives as long as the ledger. `receipts.skey` signs receipts, `attester.pem` the statements in
+evidence packs. The sealer needs the first two, whoever answers the others: production puts each
+where it is needed and nowhere else. Beside each lies its public half, for those who verify:
+`sealer.vkey`, `naming.pub.pem`, `receipts.vkey`, `attester.pub.pem`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,29 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from securesystemslib.signer import CryptoSigner, Signer
+
 from services.kit.settings import SettingsError
-from services.kit.tlog.note import Ed25519Signer, NotANote
+from services.kit.tlog.keys import NotANote
+from services.kit.tlog.note import Ed25519Signer
 from services.ledger.sealing.naming import NamingKey, NotANamingKey
 
 SEALER, NAMING, RECEIPTS = "sealer.skey", "naming.pem", "receipts.skey"
-_PUBLIC = {SEALER: "sealer.vkey", NAMING: "naming.pub.pem", RECEIPTS: "receipts.vkey"}
+ATTESTER = "attester.pem"
+_PUBLIC = {
+    SEALER: "sealer.vkey",
+    NAMING: "naming.pub.pem",
+    RECEIPTS: "receipts.vkey",
+    ATTESTER: "attester.pub.pem",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +64,20 @@ def make(folder: Path, origin: str) -> None:
     except NotANote as error:
         raise SettingsError(str(error)) from None
     naming = NamingKey.generate()
-    private = {SEALER: signer.skey.encode(), RECEIPTS: receipts.skey.encode(), NAMING: naming.pem()}
+    attester = Ed25519PrivateKey.generate()
+    private = {
+        SEALER: signer.skey.encode(),
+        RECEIPTS: receipts.skey.encode(),
+        NAMING: naming.pem(),
+        ATTESTER: attester.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    }
     for name, content in private.items():
         _write_private(folder / name, content)
     for name, text in texts.items():
         (folder / _PUBLIC[name]).write_text(f"{text}\n", encoding="utf-8")
     (folder / _PUBLIC[NAMING]).write_bytes(naming.checker.pem())
+    stated = attester.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (folder / _PUBLIC[ATTESTER]).write_bytes(stated)
 
 
 def sealer(folder: Path) -> SealerKeys:
@@ -63,6 +89,25 @@ def receipts(folder: Path) -> Ed25519Signer | None:
     """Read the key for receipts; None when there is none here: receipts go unsigned."""
     file = folder / RECEIPTS
     return _signer(file) if file.exists() else None
+
+
+def attester(folder: Path) -> Signer | None:
+    """Read the key for statements in packs; None when there is none here: no packs."""
+    file = folder / ATTESTER
+    if not file.exists():
+        return None
+    _check_private(file)
+    try:
+        return CryptoSigner(load_pem_private_key(file.read_bytes(), password=None))
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"{file} is not a private key in PEM: {error}") from None
+
+
+def public(folder: Path) -> dict[str, bytes]:
+    """Return the public keys, as packs and auditors get them; those that lie here."""
+    named = {"log.vkey" if name == "sealer.vkey" else name: name for name in _PUBLIC.values()}
+    found = {told: folder / name for told, name in named.items()} | {"policy": folder / "policy"}
+    return {told: file.read_bytes() for told, file in found.items() if file.exists()}
 
 
 def _signer(file: Path) -> Ed25519Signer:

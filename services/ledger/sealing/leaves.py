@@ -55,9 +55,12 @@ class Tampered(Exception):
     """The log contradicts itself, or what was sealed. `position` is the first bad one."""
 
     def __init__(self, position: int, what: str) -> None:
-        super().__init__(f"position {position}: {what}")
+        super().__init__(position, what)  # as it is, to travel between processes
         self.position = position
         self.what = what
+
+    def __str__(self) -> str:
+        return f"position {self.position}: {self.what}"
 
 
 def leaf_of(row: Row, names: Mapping[int, Name]) -> bytes:

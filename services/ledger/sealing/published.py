@@ -7,17 +7,24 @@ second; who waits for an event to be sealed is woken by that.
 from __future__ import annotations
 
 import asyncio
+import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from securesystemslib.signer import Signer
 
 from contracts.problem import NotFound, Unavailable
 from services.kit import clock, logs
 from services.kit.tlog import merkle
 from services.kit.tlog.checkpoint import Checkpoint
+from services.kit.tlog.keys import NotANote
 from services.kit.tlog.merkle import ProofError
-from services.kit.tlog.note import NotANote, Note
+from services.kit.tlog.note import Note
 from services.kit.tlog.proof import Proof
 from services.kit.tlog.tiles import TileReader
+from services.ledger.sealing import keys
 from services.ledger.sealing.shelf import CHECKPOINT, Shelf
 
 LOOK_SECONDS = 0.1
@@ -26,7 +33,7 @@ STALE_SECONDS = 60.0
 _log = logs.get(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sealed:
     """A published checkpoint: its size, its root, and the note as it was published."""
 
@@ -34,12 +41,21 @@ class Sealed:
     root: bytes
     note: bytes
 
+    @functools.cached_property
+    def member(self) -> bytes:
+        """The note as the last member of a JSON answer: `,"checkpoint":"…"`."""
+        return b',"checkpoint":' + json.dumps(self.note.decode(), ensure_ascii=False).encode()
+
 
 class Published:
     """The newest checkpoints. `run` keeps them new."""
 
-    def __init__(self, shelves: Mapping[str, Shelf]) -> None:
+    def __init__(
+        self, shelves: Mapping[str, Shelf], folders: Mapping[str, Path] | None = None
+    ) -> None:
+        """`folders`: where each ledger's keys lie (`keys`)."""
         self._shelves = shelves
+        self._folders = folders or {}
         self._newest: dict[str, Sealed] = {}
         self._news = asyncio.Event()
         self._since: dict[str, float] = {}
@@ -67,6 +83,11 @@ class Published:
         newest = self._newest.get(ledger)
         return newest is not None and newest.size >= position
 
+    def member(self, ledger: str) -> bytes:
+        """Return the newest checkpoint as the last member of a JSON answer, nothing without one."""
+        newest = self._newest.get(ledger)
+        return b"" if newest is None else newest.member
+
     async def covering(self, ledger: str, position: int, wait: float) -> Sealed:
         """Return a checkpoint that covers a position, waiting for it up to `wait` seconds.
 
@@ -86,6 +107,21 @@ class Published:
                 await asyncio.wait_for(news.wait(), left)
             except TimeoutError:
                 continue
+
+    def shelf(self, ledger: str) -> Shelf:
+        """Return where a ledger's files lie."""
+        return self._shelves[ledger]
+
+    def trust(self, ledger: str) -> dict[str, bytes]:
+        """Return a ledger's public keys and its policy, by file name."""
+        found = keys.public(self._folders[ledger])
+        if "policy" not in found and "log.vkey" in found:  # no witnesses: the log's own word
+            found["policy"] = b"log %b\nquorum none\n" % found["log.vkey"].strip()
+        return found
+
+    def signer(self, ledger: str) -> Signer | None:
+        """Return the key that signs statements in packs."""
+        return keys.attester(self._folders[ledger])
 
     def file(self, ledger: str, path: str) -> bytes:
         """Return a published file, or raise `NotFound`."""

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from services.kit import clock, metrics
 from services.kit.tlog import checkpoint, merkle, tiles
 from services.kit.tlog.checkpoint import Checkpoint
+from services.kit.tlog.keys import NotANote
 from services.kit.tlog.merkle import ProofError
-from services.kit.tlog.note import Ed25519Signer, NotANote, Note, Unsigned
+from services.kit.tlog.note import Ed25519Signer, Note, Unsigned
 from services.kit.tlog.tiles import Edge, Files, Tile, TileReader
 from services.ledger.sealing import shelf as shelves
 from services.ledger.sealing.keys import SealerKeys

@@ -10,15 +10,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from contracts import topics
 from services.kit import service
+from services.kit.kafka import KafkaProducer, Record, ensure_topics
 from services.kit.settings import SettingsError, Shared
-from services.kit.tlog.note import Note
+from services.kit.tlog.note import Ed25519Signer, Note
 from services.ledger.sealing import keys, sealer
-from services.ledger.sealing.sealer import Places, Sealer, unwitnessed
+from services.ledger.sealing.published import Published
+from services.ledger.sealing.sealer import Places, Sealer, SealerRefuses, unwitnessed
 from services.ledger.sealing.shelf import CHECKPOINT, Folder
 from services.ledger.sealing.source import Source
-from services.ledger.sealing.state import SqliteStates
+from services.ledger.sealing.state import SqliteStates, StateMoved
 from services.ledger.settings import LedgerSettings
+from services.ledger.store import Reader
 
 NAME = "sealer"
 Tasks: TypeAlias = dict[str, Callable[[], Awaitable[None]]]
@@ -41,6 +45,74 @@ class Where:
         return Folder(self._shelf / ledger)
 
 
+def _record(name: str, note: Note) -> Record:
+    headers = (
+        (topics.HEADER_LEDGER, name.encode()),
+        (topics.HEADER_CONTENT_TYPE, b"text/plain; charset=utf-8"),
+    )
+    return Record(topics.CHECKPOINTS, note.content, name.encode(), headers)
+
+
+class Seals:
+    """The proof in the process that answers: what is published, receipts, and maybe the sealers."""
+
+    def __init__(
+        self, shared: Shared, settings: LedgerSettings, url_of: Callable[[str], str]
+    ) -> None:
+        self._where = Where(shared, settings)
+        self._ledgers = settings.ledgers
+        self._published = Published(
+            {name: self._where.shelf(name) for name in self._ledgers},
+            {name: self._where.keys(name) for name in self._ledgers},
+        )
+        self._signs: dict[str, Callable[[bytes], str]] = {}
+        here = seals_here(shared, settings)
+        self._sealing = Sealing(shared, settings, url_of) if here else None
+
+    @property
+    def told(self) -> tuple[Published, dict[str, Callable[[bytes], str]]]:
+        """What answers are written with: see `hot.Desk`."""
+        return self._published, self._signs
+
+    async def tasks(self) -> Tasks:
+        """Read the keys for receipts; return what looks at the shelf, and the sealers."""
+        tasks: Tasks = {"published": self._published.run}
+        if self._sealing is not None:
+            await self._sealing.prepare()
+            tasks |= self._sealing.tasks()
+        for name in self._ledgers:
+            key = keys.receipts(self._where.keys(name))
+            if key is not None:
+                self._signs[name] = functools.partial(_signed, key)
+        return tasks
+
+    def refuse_short(self, ledger: str, head: int) -> None:
+        """Raise `SettingsError` when the log has fewer events than were sealed.
+
+        It was restored from an old copy. Appending would give positions that are taken a second
+        meaning, and every witness would call that tampering.
+        """
+        self._published.look()
+        newest = self._published.newest(ledger)
+        if newest is not None and newest.size > head:
+            raise SettingsError(
+                f"the ledger {ledger} has {head} events and {newest.size} are sealed: it is an old "
+                "copy; see docs/operations.md, A ledger that is shorter than its tree"
+            )
+
+    async def check(self, reader: Reader) -> str | None:
+        """Return what keeps events from being sealed, for /readyz."""
+        said = None if self._sealing is None else await self._sealing.check()
+        for row in reader.ledgers:
+            head = (await reader.head(row.name))[0]
+            said = said or self._published.behind(row.name, head)
+        return said
+
+
+def _signed(key: Ed25519Signer, text: bytes) -> str:
+    return key.sign(text).line.decode().rstrip("\n")
+
+
 def seals_here(shared: Shared, settings: LedgerSettings) -> bool:
     """Say whether the ledger's process seals too."""
     return (settings.sealer or ("here" if shared.dev else "apart")) == "here"
@@ -57,12 +129,17 @@ class Sealing:
         self._url_of = url_of
         self._where = Where(shared, settings)
         self._sealers: dict[str, Sealer] = {}
+        self._notes: dict[str, Note] = {}
+        self._news = asyncio.Event()
 
     def tasks(self) -> Tasks:
         """Return one endless task for each ledger."""
-        return {
+        tasks: Tasks = {
             f"seal_{name}": functools.partial(self._seal, name) for name in self._settings.ledgers
         }
+        if self._shared.kafka_bootstrap_servers is not None:
+            tasks["checkpoints"] = self._deliver
+        return tasks
 
     async def check(self) -> str | None:
         """Return what keeps a ledger from being sealed, for /readyz."""
@@ -93,13 +170,43 @@ class Sealing:
                 shelf=self._where.shelf(name),
                 keys=own,
                 cosign=unwitnessed,
-                announce=self._announce,
+                announce=functools.partial(self._announce, name),
             )
             self._sealers[name] = Sealer(name, places, self._settings.seal_seconds)
         await self._sealers[name].run()
 
-    async def _announce(self, note: Note, size: int) -> None:
-        """Nobody is told yet."""
+    async def _announce(self, name: str, note: Note, _size: int) -> None:
+        """Hand a checkpoint to Kafka's task; one that is still waiting is covered by this one."""
+        self._notes[name] = note
+        self._news.set()
+
+    async def _deliver(self) -> None:
+        """Deliver checkpoints for ever. A broker that is down never holds up the sealers."""
+        bootstrap = str(self._shared.kafka_bootstrap_servers)
+        await ensure_topics(bootstrap)
+        producer = KafkaProducer(bootstrap, "checkpoints")
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                for name, note in list(self._notes.items()):
+                    await producer.deliver([_record(name, note)])
+                    if self._notes.get(name) is note:
+                        del self._notes[name]
+        finally:
+            self._news.set()  # what was not delivered is tried again
+            await producer.close()
+
+
+def begin(shared: Shared, settings: LedgerSettings, ledger: str) -> str:
+    """Begin a ledger's log and return its origin. Raises `SettingsError`."""
+    where = Where(shared, settings)
+    own = keys.sealer(where.keys(ledger))
+    try:
+        sealer.begin(SqliteStates(where.state), where.shelf(ledger), own)
+    except (SealerRefuses, StateMoved) as error:
+        raise SettingsError(str(error)) from None
+    return own.origin
 
 
 def build(shared: Shared, settings: LedgerSettings) -> service.Service:

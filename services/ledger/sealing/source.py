@@ -1,7 +1,7 @@
-"""The log as the sealer reads it: rows after a position, and the names of their subjects.
+"""The log as sealer and verifier read it: rows after a position, and their subjects' names.
 
-The role `rlg_sealer` may read the log and keep signatures; it can append nothing and change
-nothing. Names are kept in memory: a subject's uid never changes.
+The roles `rlg_sealer` and `rlg_verifier` may read; the first one also keeps new signatures, and
+neither can append or change anything. Names stay in memory: a subject's uid never changes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from services.kit import database
 from services.ledger.sealing.leaves import Name, Row, Tampered
-from services.ledger.sealing.naming import NamingKey, WrongName, uid
+from services.ledger.sealing.naming import NameChecker, NamingKey, WrongName, uid
 
 MAX_NAMES = 200_000
 """Subjects kept in memory; beyond, all are forgotten and read again."""
@@ -30,6 +30,15 @@ _KEEP = """
 INSERT INTO ledger.subject_name (ledger_id, subject_id, signature)
 SELECT $1, * FROM unnest($2::bigint[], $3::bytea[]) ON CONFLICT DO NOTHING
 """
+_ASTRAY = """
+SELECT min(position) FROM unnest($2::bigint[], $3::integer[], $4::bigint[])
+       AS entry(subject_id, version, position)
+ WHERE NOT EXISTS (
+       SELECT FROM ledger.history AS h
+        WHERE h.subject_id = entry.subject_id AND h.ledger_id = $1 AND h.version = entry.version
+          AND h.position = entry.position)
+"""
+_ENTRIES = "SELECT count(*) FROM ledger.history WHERE ledger_id = $1 AND position <= $2"
 _HEAD = "SELECT coalesce(max(position), 0) FROM ledger.event WHERE ledger_id = $1"
 _LEDGER = "SELECT ledger_id FROM ledger.ledger WHERE name = $1"
 
@@ -37,10 +46,12 @@ _LEDGER = "SELECT ledger_id FROM ledger.ledger WHERE name = $1"
 class Source:
     """One ledger's log. Raises `DatabaseError`s; whoever calls again gets a new connection."""
 
-    def __init__(self, url: str, ledger: str, naming: NamingKey) -> None:
+    def __init__(self, url: str, ledger: str, naming: NamingKey | NameChecker) -> None:
+        """With a `NamingKey` new subjects are named; with a `NameChecker` each must have a name."""
         self._url = url
         self._ledger = ledger
-        self._naming = naming
+        self._naming = naming if isinstance(naming, NamingKey) else None
+        self._checker = naming.checker if isinstance(naming, NamingKey) else naming
         self._id = 0
         self._connection: database.Connection | None = None
         self._names: dict[int, Name] = {}
@@ -60,7 +71,10 @@ class Source:
 
         Raises `Tampered` when what is stored is not the signature of that subject.
         """
-        wanted = {subject: row.position for row in rows for subject in row.subject_ids}
+        wanted: dict[int, int] = {}
+        for row in rows:
+            for subject in row.subject_ids:
+                wanted.setdefault(subject, row.position)
         missing = {subject: at for subject, at in wanted.items() if subject not in self._names}
         if missing:
             if len(self._names) > MAX_NAMES:
@@ -68,6 +82,21 @@ class Source:
                 missing = wanted
             await self._learn(missing)
         return self._names
+
+    async def astray(self, rows: Sequence[Row]) -> int | None:
+        """Return the first position that a history does not have as the events say."""
+        named = [
+            (subject, version, row.position)
+            for row in rows
+            for subject, version in zip(row.subject_ids, row.versions, strict=False)
+        ]
+        columns = [list(column) for column in zip(*named, strict=True)] or [[], [], []]
+        found: int | None = await (await self._open()).fetchval(_ASTRAY, self._id, *columns)
+        return found
+
+    async def entries(self, head: int) -> int:
+        """Return how many entries all histories have up to a position."""
+        return int(await (await self._open()).fetchval(_ENTRIES, self._id, head))
 
     async def close(self) -> None:
         """Close the connection."""
@@ -88,18 +117,21 @@ class Source:
             await connection.execute(_KEEP, self._id, *_columns(fresh))
 
     def _signature(self, key: str, stored: bytes | None, position: int) -> bytes:
-        if stored is None:
+        if stored is None and self._naming is not None:
             return self._naming.sign(key)
+        if stored is None:
+            raise Tampered(position, f"its subject {key} has no uid")
         try:
-            self._naming.checker.check(key, stored)
+            self._checker.check(key, stored)
         except WrongName as error:
             raise Tampered(position, str(error)) from None
         return stored
 
     async def _open(self) -> database.Connection:
         if self._connection is None or self._connection.is_closed():
+            what = "verifier" if self._naming is None else "sealer"
             self._connection = await database.connection(
-                self._url, "ledger sealer", role="rlg_sealer"
+                self._url, f"ledger {what}", role=f"rlg_{what}"
             )
             self._id = int(await self._connection.fetchval(_LEDGER, self._ledger) or 0)
         return self._connection

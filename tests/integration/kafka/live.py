@@ -57,7 +57,7 @@ class LiveLedger:
         """Append `count` events and return their receipts."""
         some = [Submission(catalogue.parse(event(subject)), ORIGIN) for _ in range(count)]
         outcomes = await self.appender.append_each(some)
-        return [outcome.receipt for outcome in outcomes if outcome.receipt]
+        return [outcome.receipt.as_model() for outcome in outcomes if outcome.receipt]
 
     async def page(self, ledger: str, after: int, *, limit: int = 500, wait: float = 0) -> Page:
         """See `ports.Ledger.page`."""

@@ -60,7 +60,7 @@ async def test_a_duplicate_gets_the_first_receipt_byte_for_byte(ledger: Ledger) 
     assert first[0].receipt is not None
     for outcome in again[1:]:
         assert outcome.receipt is not None
-        assert outcome.receipt.model_dump_json() == first[0].receipt.model_dump_json()
+        assert outcome.receipt.as_json() == first[0].receipt.as_json()
     assert await ledger.check() == 2
 
 
@@ -255,33 +255,38 @@ async def test_append_v1_stands_behind_a_wrong_caller(ledger: Ledger) -> None:
     plan = await _plan(writer, "a:1")
     (id_,) = plan.effects.subject_ids
 
-    def wrong(versions: list[Any], previous: list[Any]) -> Plan:
-        ids = [id_] * len(versions)
+    def wrong(versions: list[Any], events: int) -> Plan:
+        """Name the subject so often: all in one event, or in an event each."""
+        made = [body.make(submission("a:1")) for _ in range(events)]
         changed = replace(
             plan.effects,
-            lasts=[len(versions)],
-            subject_ids=ids,
+            items=made,
+            lasts=[len(versions)] if events == 1 else list(range(1, events + 1)),
+            subject_ids=[id_] * len(versions),
             versions=versions,
-            previous=previous,
         )
         return Plan(changed, plan.verdicts)
 
-    wrongs: list[tuple[list[Any], list[Any]]] = [
-        ([3], [0]),  # a gap
-        ([1], [0]),  # taken
-        ([0], [0]),  # below the first
-        ([2, 4], [0, 1]),  # the same subject twice with a hole between
-        ([3, 2], [2, 0]),  # no gap, but against the order of the positions
-        ([2, 2], [0, 0]),  # both claim to be the next
-        ([2, 3], [0, 0]),  # the second claims to follow what is stored, and is not
-        ([2, 3], [0, 2]),  # follows itself
-        ([2], [None]),
-        ([2, 3], [0, 1]),  # one event that names a subject twice
-        ([2] + [1] * 64, [0] * 65),  # too many
+    wrongs: list[tuple[list[Any], int]] = [
+        ([3], 1),  # a gap
+        ([1], 1),  # taken
+        ([0], 1),  # below the first
+        ([-1], 1),
+        ([None], 1),
+        ([2, 4], 2),  # a hole between two events
+        ([3, 2], 2),  # no gap, but against the order of the positions
+        ([2, 2], 2),  # both claim to be the next
+        ([2, 1], 2),  # begins anew
+        ([2, 3], 1),  # one event that names a subject twice
+        ([3, 2], 1),
+        ([2] + [1] * 64, 1),  # too many
     ]
-    for versions, previous in wrongs:
+    for versions, events in wrongs:
         with pytest.raises(Rejected):
-            await writer.append(0, wrong(versions, previous))
+            await writer.append(0, wrong(versions, events))
+    stranger = replace(plan.effects, subject_ids=[id_ + 1], versions=[1])
+    with pytest.raises(Rejected):  # a subject that nobody has introduced
+        await writer.append(0, Plan(stranger, plan.verdicts))
     await ledger.appender().append_each([submission("b:1")])
     assert await _outcome(writer, plan) == "moved"
     await writer.close()
@@ -293,7 +298,6 @@ async def test_append_v1_refuses_arrays_that_do_not_fit(ledger: Ledger) -> None:
     plan = await _plan(writer, "a:1")
     changes: list[dict[str, Any]] = [
         {"versions": []},
-        {"previous": []},
         {"subject_ids": []},
         {"lasts": []},
         {"lasts": [1, 1]},
@@ -320,7 +324,7 @@ async def test_append_v1_refuses_null_and_nothing(ledger: Ledger) -> None:
     nothing = [*arguments[:6], *([] for _ in arguments[6:])]
     with pytest.raises(asyncpg.ArraySubscriptError):
         await connection.fetchrow(writing._APPEND, *nothing)
-    for place in range(6, 20):  # one array longer than the others
+    for place in range(6, 19):  # one array longer than the others
         given = [one + one if at == place else one for at, one in enumerate(arguments)]
         with pytest.raises(asyncpg.PostgresError):
             await connection.fetchrow(writing._APPEND, *given)
@@ -388,7 +392,7 @@ async def test_memory_stays_bounded_while_others_append_too(
         await appender.append_each([submission(f"s:{n}")])
         assert settler.contended
     known = appender._pipeline._planner.overlay
-    assert len(known._subjects) <= 11
+    assert len(known._versions) <= 11
     assert len(known._recent) <= 5
     assert await ledger.check() == 30
 

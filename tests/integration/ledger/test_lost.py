@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.event import Receipt
 from services.ledger import settling
 from services.ledger.model import EventKey, Head, Plan, Snapshot
+from services.ledger.receipt import Acknowledgement
 from services.ledger.writer import Answer, Uncertain, Writer
 from tests.integration.ledger.conftest import Ledger, submission
 from tests.integration.running.served import app_on, event, listening_at, post, wire
@@ -113,7 +113,7 @@ async def test_an_outcome_that_cannot_be_found_out_is_503_and_the_same_id_tells(
 
 async def test_connections_that_die_at_any_moment(ledger: Ledger) -> None:
     appender, chance, killed = ledger.appender(), random.Random(1), 0
-    receipts: dict[str, Receipt] = {}
+    receipts: dict[str, Acknowledgement] = {}
 
     async def caller(name: int) -> None:
         n = 0

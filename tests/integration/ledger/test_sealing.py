@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from contracts import leaf
+from services.kit.settings import SettingsError, Shared
 from services.kit.tlog.policy import Policy
 from services.ledger.sealing.leaves import Tampered
 from services.ledger.sealing.naming import NameChecker, NamingKey
 from services.ledger.sealing.published import Published
 from services.ledger.sealing.sealer import SealerRefuses
+from services.ledger.sealing.service import Seals
 from services.ledger.sealing.shelf import CHECKPOINT, Overwritten
 from services.ledger.sealing.state import StateMoved
+from services.ledger.settings import LedgerSettings
 from tests.integration.ledger.conftest import Ledger, submission
 from tests.integration.ledger.sealing import Fuse, Killed, Workshop, seal_all
 
@@ -226,7 +229,7 @@ async def test_a_sealed_tail_that_is_gone_or_replaced_stops_the_sealer(
     await append(ledger, 9)
     await seal_all(workshop.sealer())
     gone = "".join(
-        f"DELETE FROM ledger.{table} WHERE position > 6;"
+        f"DELETE FROM ledger.{table} WHERE position > 6;"  # noqa: S608 - our own words
         for table in ("event", "event_body", "history")
     )
     await behind_the_back(ledger, gone)
@@ -243,7 +246,8 @@ async def test_a_subject_never_gets_a_second_uid(ledger: Ledger, workshop: Works
     forged = NamingKey.generate().sign("release:a")
     for signature in (forged, workshop.keys.naming.sign("release:b")):
         await behind_the_back(
-            ledger, f"UPDATE ledger.subject_name SET signature = '\\x{signature.hex()}'"
+            ledger,
+            f"UPDATE ledger.subject_name SET signature = '\\x{signature.hex()}'",  # noqa: S608
         )
         await append(ledger, 1, "release:a")
         with pytest.raises(Tampered, match="not the one that names release:a"):
@@ -256,3 +260,18 @@ async def test_uids_tell_nothing_without_the_key() -> None:
     assert len(names) == 3
     assert one.sign("release:a") in names
     assert json.dumps(str(uuid.NAMESPACE_URL)) not in {name.hex() for name in names}
+
+
+async def test_a_process_refuses_a_ledger_that_is_shorter_than_its_tree(
+    ledger: Ledger, workshop: Workshop
+) -> None:
+    """An old copy was restored: positions that are sealed must not get a second meaning."""
+    await append(ledger, 9)
+    await seal_all(workshop.sealer())
+    (workshop.root / "shelf").mkdir()
+    (workshop.root / "shelf" / "main").symlink_to(workshop.shelf.root)
+    settings = LedgerSettings(shelf=workshop.root / "shelf")
+    seals = Seals(Shared(data=workshop.root), settings, lambda _: ledger.url)
+    seals.refuse_short("main", 9)
+    with pytest.raises(SettingsError, match="has 6 events and 9 are sealed"):
+        seals.refuse_short("main", 6)

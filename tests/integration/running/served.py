@@ -8,16 +8,17 @@ import json
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, cast
 
-from contracts.event import Receipt
 from contracts.problem import NotFound
 from services.kit import listening
 from services.kit.identity import Keyring, demo_key
 from services.kit.service import App, new_app
 from services.ledger import api
 from services.ledger.appender import Appender
-from services.ledger.model import Outcome, Submission
+from services.ledger.model import Outcome, Stored, Submission
+from services.ledger.receipt import Acknowledgement
 from services.ledger.sealing.published import Published
 from services.ledger.store import Reader
 from services.ledger.wake import Wake
@@ -58,11 +59,10 @@ class HeldAppender:
         return await self.append_each(items, deadline=deadline)
 
 
-def _receipt(position: int, event_id: str) -> Receipt:
-    return Receipt(
-        ledger="main", position=position, versions={"a:1": position}, event_id=event_id,
-        source="/s", commitment="0" * 64, recorded_at="2026-01-01T00:00:00.000000Z",
-    )  # fmt: skip
+def _receipt(position: int, event_id: str) -> Acknowledgement:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    stored = Stored(position, b"s" * 16, bytes(32), {"a:1": position}, moment)
+    return Acknowledgement("main", event_id, "/s", stored)
 
 
 def app_on(appender: HeldAppender | Appender) -> App:

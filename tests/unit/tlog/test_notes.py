@@ -10,17 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from services.kit.tlog import checkpoint, cosignature, merkle
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.cosignature import Cosigner
+from services.kit.tlog.keys import NotANote, key_id, write_key
 from services.kit.tlog.merkle import ProofError, leaf_hash
-from services.kit.tlog.note import (
-    Ed25519Signer,
-    Ed25519Verifier,
-    NotANote,
-    Note,
-    Signature,
-    Unsigned,
-    key_id,
-    write_key,
-)
+from services.kit.tlog.note import Ed25519Signer, Ed25519Verifier, Note, Signature, Unsigned
 from services.kit.tlog.policy import NotAPolicy, Policy
 from services.kit.tlog.proof import Proof
 from services.kit.tlog.tiles import Edge, TileReader
@@ -206,6 +198,7 @@ def test_a_quorum_is_met_or_not(witnesses: list[Cosigner], enough: bool) -> None
         ("wittness a b", "line 1: 'wittness'"),
         ("quorum none\r", "line 1: it holds a control"),
     ],
+    ids=range(12),  # keys are made anew, and names of tests must not change
 )
 def test_a_wrong_policy_is_refused_with_its_line(text: str, said: str) -> None:
     with pytest.raises(NotAPolicy, match=said):

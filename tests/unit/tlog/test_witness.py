@@ -6,7 +6,8 @@ import pytest
 
 from services.kit.tlog import checkpoint, merkle, witness
 from services.kit.tlog.checkpoint import Checkpoint
-from services.kit.tlog.note import Ed25519Signer, NotANote
+from services.kit.tlog.keys import NotANote
+from services.kit.tlog.note import Ed25519Signer
 from services.kit.tlog.tiles import Edge, TileReader
 from services.kit.tlog.witness import NOTHING, Refused, Request, Seen
 

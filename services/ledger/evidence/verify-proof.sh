@@ -2,10 +2,13 @@
 # Checks an evidence pack with openssl (3), sha256sum, xxd, base64, awk and sed: no code of ours.
 #   verify-proof.sh PACK            the checkpoint: the log's signature, the witnesses', the quorum
 #   verify-proof.sh PACK POSITION   that, and everything that the pack discloses of one event
+#   verify-proof.sh PACK all        the same for each event in the pack
 # Get the keys and the policy in trust/ from somebody whom you trust, and compare.
 # Exit 0: all holds. 9: something does not. Anything else: the check could not be made.
 set -eu; export LC_ALL=C
-[ $# -ge 1 ] && [ -d "$1" ] || { echo "usage: verify-proof.sh PACK [POSITION]" >&2; exit 2; }
+[ $# -ge 1 ] && [ -d "$1" ] || { echo "usage: verify-proof.sh PACK [POSITION|all]" >&2; exit 2; }
+if [ "${2-}" = all ]; then
+  for leaf in "$1"/events/*.leaf; do sh "$0" "$1" "$(basename "$leaf" .leaf)" || exit; done; exit 0; fi
 for tool in "openssl pkeyutl -rawin -help" "sha256sum --help" "xxd -v" "base64 --help"; do
   $tool >/dev/null 2>&1 || { echo "this machine cannot do: $tool" >&2; exit 2; }; done
 pack=$1; position=${2-}; work=$(mktemp -d); trap 'rm -rf "$work"' EXIT

@@ -1,0 +1,100 @@
+"""`python -m services verify`: what a person sees of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from services.kit import clock
+from services.kit.settings import SettingsError, Shared
+from services.kit.tlog.checkpoint import Checkpoint, open_note
+from services.kit.tlog.keys import NotANote
+from services.kit.tlog.note import Ed25519Verifier, Unsigned
+from services.ledger.sealing.service import Where
+from services.ledger.sealing.shelf import CHECKPOINT, Folder
+from services.ledger.settings import LedgerSettings
+from services.ledger.verify.whole import Job, Refused, Report, verify
+
+REFUSED = 9
+"""Exit code: the ledger is not what was sealed. 1 is a fault that a person can mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The command's options."""
+
+    ledger: str
+    key: Path | None = None
+    shelf: Path | None = None
+    known: tuple[Path, ...] = ()
+    tree: bool = False
+    quick: bool = False
+    workers: int = 0
+
+
+def run(shared: Shared, settings: LedgerSettings, wanted: Wanted) -> int:
+    """Verify and say what was found. Raises `SettingsError` for what is not there."""
+    console, begun = Console(highlight=False, soft_wrap=True), clock.monotonic()
+    try:
+        report = _verified(shared, settings, wanted, console)
+    except (Refused, Unsigned, NotANote) as error:
+        console.print(f"REFUSED  {error}", markup=False)
+        return REFUSED
+    _say(console, report, clock.monotonic() - begun, wanted)
+    return 0
+
+
+def _verified(shared: Shared, settings: LedgerSettings, wanted: Wanted, console: Console) -> Report:
+    where = Where(shared, settings)
+    shelf = where.shelf(wanted.ledger) if wanted.shelf is None else Folder(wanted.shelf)
+    verifier = Ed25519Verifier.parse(
+        _read(wanted.key or where.keys(wanted.ledger) / "sealer.vkey").decode()
+    )
+    head = _opened(shelf.read(CHECKPOINT), verifier, f"{shelf.root}/{CHECKPOINT}")
+    older = tuple(_opened(_read(file), verifier, str(file)) for file in wanted.known)
+    job = Job(head, shelf, wanted.ledger, quick=wanted.quick)
+    if not wanted.tree:
+        naming = _read(where.keys(wanted.ledger) / "naming.pub.pem")
+        url = _url(shared, settings, wanted.ledger)
+        job = Job(head, shelf, wanted.ledger, url, naming, wanted.quick)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(f"verifying {wanted.ledger}", total=head.size)
+        workers = wanted.workers or len(os.sched_getaffinity(0))
+        return verify(job, workers, lambda count: progress.advance(task, count), older)
+
+
+def _opened(content: bytes | None, verifier: Ed25519Verifier, where: str) -> Checkpoint:
+    if content is None:
+        raise SettingsError(f"there is no checkpoint at {where}")
+    return open_note(content, [verifier])[0]
+
+
+def _say(console: Console, report: Report, seconds: float, wanted: Wanted) -> None:
+    portion, rate = report.portion, report.portion.events / max(seconds, 0.001)
+    compared = "the tree alone" if wanted.tree else "tree and database"
+    lines = [
+        f"VERIFIED  {report.head.origin}",
+        f"  {portion.events} events, {report.subjects} complete histories: {compared}",
+        f"  root {report.head.root.hex()}",
+        f"  {len(portion.gone)} redacted, {report.unsealed} not sealed yet",
+        f"  {seconds:.1f} s, {rate:.0f} events/s",
+    ]
+    for line in lines:
+        console.print(line, markup=False)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"cannot read {file}: {error.strerror}") from None
+
+
+def _url(shared: Shared, settings: LedgerSettings, ledger: str) -> str:
+    if shared.database_url is None:
+        raise SettingsError("DATABASE_URL names the database to compare with; or use --tree")
+    return settings.elsewhere.get(ledger, shared.database_url.get_secret_value())
