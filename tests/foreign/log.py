@@ -78,9 +78,9 @@ class Made:
     signatures: dict[str, bytes] = field(default_factory=dict)
 
 
-def write(folder: Path, keys: Keys, size: int = SIZE, older: int = OLDER) -> Made:
-    """Write a log, and return what it was made of."""
-    made = record(keys.naming, size)
+def write(folder: Path, keys: Keys, made: Made, older: int = OLDER) -> None:
+    """Seal what was recorded, and lay it out."""
+    size = len(made.leaves)
     edge, files = Edge().grow(made.leaves[:older])
     _put(folder, files)
     _put(folder, {"older": keys.note(edge)})
@@ -94,10 +94,9 @@ def write(folder: Path, keys: Keys, size: int = SIZE, older: int = OLDER) -> Mad
         proof = Proof(position - 1, tuple(hashes), note)
         _put(folder, _event(made, position, proof))
     _put(folder, {"consistency": _consistency(older, size, reader)})
-    return made
 
 
-def record(naming: NamingKey, size: int) -> Made:
+def record(naming: NamingKey, size: int = SIZE) -> Made:
     """Make events that name a release and a service each, and their leaves."""
     chance, made, versions = random.Random(5), Made(), Counter[str]()
     for position in range(1, size + 1):

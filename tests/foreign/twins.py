@@ -128,7 +128,7 @@ def _hash_bit(proof: Proof) -> Proof:
 
 
 def _rewrite(pack: Pack) -> None:
-    """Change the past and sign it all again, witnesses included: only a kept checkpoint shows it."""
+    """Change the past and sign it all again, the witnesses too: a kept checkpoint shows it."""
     leaves = list(pack.made.leaves)
     leaves[ENTRY] = leaves[ENTRY + 1]
     edge, files = Edge().grow(leaves)

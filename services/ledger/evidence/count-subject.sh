@@ -12,7 +12,7 @@ refuse() { echo "REFUSED: $*"; exit 9; }; holds() { echo "ok: $*"; }
 hashes() { find "$work/in" -type f | sort | xargs sha256sum | cut -c1-64; } # of many files, in order
 case $uid in *:*)
   for key in "$pack"/subjects/*.key; do
-    [ "$(cat "$key")" = "$2" ] || continue
+    [ -f "$key" ] && [ "$(cat "$key")" = "$2" ] || continue
     uid=$(basename "$key" .key); name=$pack/subjects/$uid
     openssl dgst -sha256 -verify "$pack/trust/naming.pub.pem" -signature "$name.sig" "$key" \
       >/dev/null 2>&1 && [ "$(sha256sum <"$name.sig" | cut -c1-64)" = "$uid" ] ||

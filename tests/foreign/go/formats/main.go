@@ -19,7 +19,7 @@ import (
 	"releaseledger.org/foreign/pack"
 )
 
-func main() { pack.Run("formats", verify) }
+func main() { pack.Run("formats", verifyLog, verifyPack) }
 
 // trust is whose signatures a checkpoint must have: the log's and every witness's.
 type trust struct {
@@ -27,7 +27,7 @@ type trust struct {
 	witnesses []note.Verifier
 }
 
-func verify(folder pack.Folder) (string, error) {
+func verifyLog(folder pack.Folder) (string, error) {
 	keys, err := trusted(folder)
 	if err != nil {
 		return "", err
@@ -43,12 +43,30 @@ func verify(folder pack.Folder) (string, error) {
 	if err := continues(folder, older, now); err != nil {
 		return "", err
 	}
-	if err := rebuild(folder, now); err != nil {
+	shelf := &shelf{folder: folder, size: int64(now.Size), tiles: map[tlog.Tile][]byte{}}
+	if err := rebuild(folder, now, shelf); err != nil {
 		return "", err
 	}
 	proofs, err := keys.proofs(folder)
 	said := "%d entries of %s make the root again; cosigned by %d; the tree of %d continued; %d proofs"
 	return fmt.Sprintf(said, now.Size, now.Origin, len(keys.witnesses), older.Size, proofs), err
+}
+
+func verifyPack(folder pack.Folder) (string, error) {
+	keys, err := trusted(folder)
+	if err != nil {
+		return "", err
+	}
+	now, err := keys.open(folder, "checkpoint")
+	if err != nil {
+		return "", err
+	}
+	if err := rebuild(folder, now, nil); err != nil {
+		return "", err
+	}
+	proofs, err := keys.proofs(folder)
+	said := "%d entries of %s make the root again; cosigned by %d; %d proofs"
+	return fmt.Sprintf(said, now.Size, now.Origin, len(keys.witnesses), proofs), err
 }
 
 func trusted(folder pack.Folder) (trust, error) {
@@ -112,13 +130,14 @@ func continues(folder pack.Folder, older, now *log.Checkpoint) error {
 	return nil
 }
 
-// rebuild makes the tree again from all entries, and compares each hash that a tile holds.
-func rebuild(folder pack.Folder, now *log.Checkpoint) error {
-	shelf := shelf{folder: folder, size: int64(now.Size), tiles: map[tlog.Tile][]byte{}}
+// rebuild makes the tree again from all entries, and compares each hash that a tile holds, if there
+// is a shelf of tiles.
+func rebuild(folder pack.Folder, now *log.Checkpoint, shelf *shelf) error {
+	size := int64(now.Size)
 	factory := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 	grown := factory.NewEmptyRange(0)
-	for first := int64(0); first < shelf.size; first += pack.Width {
-		entries, err := folder.Bundle(first/pack.Width, min(pack.Width, shelf.size-first))
+	for first := int64(0); first < size; first += pack.Width {
+		entries, err := folder.Bundle(first/pack.Width, min(pack.Width, size-first))
 		if err != nil {
 			return err
 		}
@@ -129,7 +148,7 @@ func rebuild(folder pack.Folder, now *log.Checkpoint) error {
 				return err
 			}
 		}
-		if shelf.err != nil {
+		if shelf != nil && shelf.err != nil {
 			return shelf.err
 		}
 	}
@@ -149,7 +168,7 @@ type shelf struct {
 }
 
 func (s *shelf) compare(id compact.NodeID, hash []byte) {
-	if id.Level%pack.Height != 0 || s.err != nil {
+	if s == nil || id.Level%pack.Height != 0 || s.err != nil {
 		return
 	}
 	level := int(id.Level) / pack.Height

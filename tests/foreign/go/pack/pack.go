@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -22,7 +23,7 @@ const Width = 256
 // Height is the height of the tiles in C2SP tlog-tiles.
 const Height = 8
 
-// Folder is an evidence pack, unpacked.
+// Folder is a log, or an evidence pack, unpacked.
 type Folder string
 
 // Refused says what does not hold.
@@ -108,13 +109,21 @@ func (f Folder) Hashes(name string) ([][]byte, error) {
 	return hashes, lines.Err()
 }
 
-// Run runs a verifier over the folder that the command line names, and exits.
-func Run(name string, verify func(Folder) (string, error)) {
-	if len(os.Args) != 2 {
-		fmt.Fprintf(os.Stderr, "usage: %s FOLDER\n", name)
+// Run runs a verifier over the folder that the command line names, and exits. An evidence pack has
+// neither the tiles of hashes nor an older checkpoint, and -pack says so: what should be there and
+// is not must never pass.
+func Run(name string, verifyLog, verifyPack func(Folder) (string, error)) {
+	isPack := flag.Bool("pack", false, "an evidence pack: checkpoint, bundles of entries, proofs")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		fmt.Fprintf(os.Stderr, "usage: %s [-pack] FOLDER\n", name)
 		os.Exit(2)
 	}
-	said, err := verify(Folder(os.Args[1]))
+	verify := verifyLog
+	if *isPack {
+		verify = verifyPack
+	}
+	said, err := verify(Folder(flag.Arg(0)))
 	var refused Refused
 	switch {
 	case errors.As(err, &refused):
