@@ -6,12 +6,16 @@ neither can append or change anything. Names stay in memory: a subject's uid nev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from services.kit import database
 from services.ledger.sealing.leaves import Name, Row, Tampered
 from services.ledger.sealing.naming import NameChecker, NamingKey, WrongName, uid
 
+_PART = 64
+"""Names that one thread makes or checks at a time."""
 MAX_NAMES = 200_000
 """Subjects kept in memory; beyond, all are forgotten and read again."""
 _ROWS = """
@@ -107,14 +111,24 @@ class Source:
     async def _learn(self, missing: dict[int, int]) -> None:
         connection = await self._open()
         found = await connection.fetch(_NAMES, self._id, list(missing))
+        # OpenSSL lets go of the interpreter meanwhile: names are made and checked on all cores.
+        parts = [found[at : at + _PART] for at in range(0, len(found), _PART)]
+        made = await asyncio.gather(
+            *(asyncio.to_thread(self._signatures, part, missing) for part in parts)
+        )
+        signatures = [signature for part in made for signature in part]
         fresh = []
-        for subject, key, signature in found:
-            made = self._signature(key, signature, missing[subject])
-            self._names[subject] = Name(key, f'["{uid(made).hex()}",')
-            if signature is None:
-                fresh.append((subject, made))
+        for (subject, key, stored), signature in zip(found, signatures, strict=True):
+            self._names[subject] = Name(key, f'["{uid(signature).hex()}",')
+            if stored is None:
+                fresh.append((subject, signature))
         if fresh:
             await connection.execute(_KEEP, self._id, *_columns(fresh))
+
+    def _signatures(
+        self, found: Sequence[Sequence[Any]], missing: Mapping[int, int]
+    ) -> list[bytes]:
+        return [self._signature(key, stored, missing[subject]) for subject, key, stored in found]
 
     def _signature(self, key: str, stored: bytes | None, position: int) -> bytes:
         if stored is None and self._naming is not None:

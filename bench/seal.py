@@ -1,0 +1,95 @@
+"""seal: sealing a full ledger as fast as it goes, beside hashing alone and beside appending.
+
+`seal` is the whole sealer: rows read, every body hashed, columns and subjects compared, tree, files
+and state flushed, checkpoint signed; its subjects have been named before. `seal_new` names all of
+them too, one RSA signature each. `hashing` is the least that any log must
+do: SHA-256 of each body and of each leaf, and the tree in memory. `append_128` is our appender with
+128 callers on the same server: a sealer that is slower than that would fall behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from bench import workload
+from bench.asked import Asked
+from bench.cells import Figures, measured
+from bench.meters import own_cpu
+from bench.ours import known, ours
+from bench.report import Book, ratio_table
+from bench.sealed import Log, filled, log_of, made_keys
+from bench.servers import databases
+from services.kit import clock
+from services.kit.tlog.tiles import Edge
+from services.ledger.sealing.leaves import leaf_of
+
+NAME = "seal"
+CELLS = ("seal", "seal_new", "hashing", "append_128")
+CALLERS = 128
+RATIOS = {
+    "vs_append": ("seal", "append_128"),
+    "new_vs_append": ("seal_new", "append_128"),
+    "vs_hashing": ("seal", "hashing"),
+}
+
+
+async def run(asked: Asked) -> str:
+    """Measure all cells, print the tables and return the line of JSON."""
+    book = Book(NAME, CELLS)
+    async with databases() as servers, filled(servers, asked.events) as (url, head):
+        with made_keys() as folder:
+            await _name(url, folder)
+            for cell in asked.order(CELLS):
+                if cell == "append_128":
+                    async with servers.copy() as other:
+                        book.note(cell, await _append(other, asked))
+                    continue
+                async with log_of(url, folder, anew=cell == "seal_new") as log:
+                    work = _hashing if cell == "hashing" else _seal
+                    book.note(cell, await work(log, asked.seconds))
+    ratios = {name: book.ratio(*pair, "per_s") for name, pair in RATIOS.items()}
+    print(book.table(), ratio_table(ratios), sep="\n\n")
+    return book.line(ratios, book.figures() | {"events": float(head)})
+
+
+async def _name(url: str, folder: Path) -> None:
+    """Name every subject once, so that `seal` meets none that is new."""
+    async with log_of(url, folder) as log:
+        while await log.step():
+            pass
+
+
+async def _seal(log: Log, seconds: float) -> Figures:
+    sealed, began, cpu = 0, clock.monotonic(), (await own_cpu())["client_us"]
+    while clock.monotonic() - began < seconds:
+        more = await log.step()
+        if not more:
+            break
+        sealed += more
+    took = clock.monotonic() - began
+    assert log.head().size == sealed
+    spent = (await own_cpu())["client_us"] - cpu
+    return {"per_s": sealed / took, "sealed": sealed, "cpu_us": spent / sealed}
+
+
+async def _hashing(log: Log, seconds: float) -> Figures:
+    rows = await log.source.rows(0, 4096)
+    names = await log.source.names(rows)
+    leaves = [leaf_of(row, names) for row in rows]
+    done, edge, began = 0, Edge(), clock.monotonic()
+    while clock.monotonic() - began < seconds:
+        for row in rows:
+            hashlib.sha256((row.salt or b"") + (row.body or b"")).digest()
+        edge, _ = edge.grow(leaves)
+        done += len(rows)
+    return {"per_s": done / (clock.monotonic() - began), "sealed": done}
+
+
+async def _append(url: str, asked: Asked) -> Figures:
+    events = workload.templates(CALLERS)
+    state = await known(url)
+    callers = workload.callers(events, state.versions, asked.chance.randrange(2**32))
+    async with ours(url) as design:
+        figures = await measured(design, callers, asked.seconds, [own_cpu])
+    return {"per_s": figures["per_s"]}
