@@ -18,8 +18,7 @@ CREATE TABLE ledger.subject_name (
     ledger_id  smallint NOT NULL,
     subject_id bigint   NOT NULL,
     signature  bytea    NOT NULL CHECK (length(signature) = 256),
-    PRIMARY KEY (ledger_id, subject_id),
-    FOREIGN KEY (ledger_id, subject_id) REFERENCES ledger.subject
+    PRIMARY KEY (ledger_id, subject_id)
 )
 """
 APPEND_ONLY = """

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
 from contracts import topics
+from contracts.problem import Unavailable
 from services.kit import service
 from services.kit.kafka import KafkaProducer, Record, ensure_topics
 from services.kit.remote import Client
@@ -95,8 +96,9 @@ class Seals:
         """Return what keeps events from being sealed, for /readyz."""
         said = None if self._sealing is None else await self._sealing.check()
         for row in reader.ledgers:
-            head = (await reader.head(row.name))[0]
-            said = said or self._published.behind(row.name, head)
+            with contextlib.suppress(Unavailable):  # the database has a check of its own
+                head = (await reader.head(row.name))[0]
+                said = said or self._published.behind(row.name, head)
         return said
 
 

@@ -439,7 +439,7 @@ async def test_a_known_id_is_found_by_the_probe(ledger: Ledger) -> None:
     assert await ledger.check() == 1
 
 
-@pytest.mark.parametrize("table", ["event", "event_body", "subject", "history"])
+@pytest.mark.parametrize("table", ["event", "event_body", "subject", "subject_name", "history"])
 async def test_what_is_stored_cannot_be_changed(ledger: Ledger, table: str) -> None:
     await ledger.appender().append_each([submission()])
     for change in ("UPDATE {} SET ledger_id = ledger_id", "DELETE FROM {}", "TRUNCATE {}"):

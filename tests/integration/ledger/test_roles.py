@@ -27,19 +27,20 @@ pytestmark = pytest.mark.postgres
 # Select, Insert, Update (of at least one column), Delete, Truncate. Small: granted, and refused by
 # a trigger. A table that is not listed fails the test.
 MAY = """
-table                    owner  appender reader courier projector eraser verifier
-ledger.ledger            SIUdt  S        S      SI      -         -      S
-ledger.epoch             SIudt  -        S      -       -         -      S
-ledger.event             SIudt  S        S      -       -         -      S
-ledger.event_body        SIudt  S        S      -       -         Sd     S
-ledger.subject           SIudt  S        S      -       -         -      S
-ledger.history           SIudt  S        S      -       -         -      S
-ledger.hook_delivery     SIUdt  -        -      SIU     -         -      -
-ledger.quarantine        SIUdt  -        -      SIU     -         -      -
-ledger.relay             SIUdt  -        -      SIU     -         -      -
-ledger.alembic_version   SIUDT  -        S      -       -         -      S
-projector.*              SIUDT  -        -      -       SIUD      -      -
-projector.alembic_version SIUDT -        -      -       S         -      -
+table                    owner  appender reader courier projector eraser verifier sealer
+ledger.ledger            SIUdt  S        S      SI      -         -      S        S
+ledger.epoch             SIudt  -        S      -       -         -      S        S
+ledger.event             SIudt  S        S      -       -         -      S        S
+ledger.event_body        SIudt  S        S      -       -         Sd     S        S
+ledger.subject           SIudt  S        S      -       -         -      S        S
+ledger.subject_name      SIudt  -        S      -       -         -      S        SI
+ledger.history           SIudt  S        S      -       -         -      S        -
+ledger.hook_delivery     SIUdt  -        -      SIU     -         -      -        -
+ledger.quarantine        SIUdt  -        -      SIU     -         -      -        -
+ledger.relay             SIUdt  -        -      SIU     -         -      -        -
+ledger.alembic_version   SIUDT  -        S      -       -         -      S        -
+projector.*              SIUDT  -        -      -       SIUD      -      -        -
+projector.alembic_version SIUDT -        -      -       S         -      -        -
 """
 # Columns that may be updated; all others are refused, by grant or by trigger.
 UPDATABLE = {
