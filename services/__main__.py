@@ -154,7 +154,7 @@ def seal_begin(
     ledger: Annotated[str, typer.Option(help="the ledger's name")] = "main",
 ) -> None:
     """Begin the log of a ledger that was never sealed: a state, and an empty checkpoint."""
-    from services.ledger.sealing.service import begin  # noqa: PLC0415 - not needed to serve
+    from services.ledger.sealing.where import begin  # noqa: PLC0415 - not needed to serve
 
     told = assembly.Settings.load()
     run.say(f"the log {begin(told.shared, told.ledger, ledger)} begins, with the empty tree")

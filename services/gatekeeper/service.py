@@ -12,6 +12,7 @@ from services.gatekeeper.activating import activate, read_folder
 from services.gatekeeper.api import Api
 from services.gatekeeper.deciding import Decider
 from services.gatekeeper.policy import PolicyFaultsError
+from services.kit import witnessing
 from services.kit.service import Check, Service, add_health, background, new_app
 from services.kit.settings import SettingsError
 
@@ -28,7 +29,6 @@ def build(
     shared: Shared, settings: GatekeeperSettings, keyring: Keyring, ledger: Ledger
 ) -> Service:
     """Return the service. Raises `SettingsError` when a policy document of the folder is faulty."""
-    del shared  # nothing of it is needed yet; every `build` is called alike
     try:
         texts = read_folder(settings.policies)
     except PolicyFaultsError as error:
@@ -36,6 +36,7 @@ def build(
     decider = Decider(ledger, settings.ledger, list(texts))
     app = new_app("gatekeeper", "Judges release policies and records each decision.")
     app.include_router(Api(decider, keyring).router())
+    app.include_router(witnessing.served("gatekeeper", settings.witness, shared))
     checks: dict[str, Check] = {"ledger": _reachable(decider), "policy": _active(decider)}
     add_health(app, checks)
 

@@ -41,6 +41,8 @@ CATALOGUE = (
     Spec("rlg_ledger_queue_items", "gauge", ("ledger",), "items that wait for a batch"),
     Spec("rlg_seal_seconds", "histogram", ("ledger",),
          "time to seal a batch: leaves, tree, files, cosignatures, checkpoint"),
+    Spec("rlg_witness_failures_total", "counter", ("ledger", "witness"),
+         "checkpoints that a witness did not cosign"),
     Spec("rlg_sealed_size", "gauge", ("ledger",), "events under the published checkpoint"),
     Spec("rlg_hook_deliveries_total", "counter", ("connection", "fate"),
          "webhook deliveries by fate: stored, duplicate, unsigned, mapped, unmapped, quarantined"),

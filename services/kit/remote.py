@@ -48,6 +48,15 @@ class Client:
             headers |= {HEADER_ACTS_FOR: acting_for.id, HEADER_ASSURANCE: acting_for.assurance}
         return await self._send("POST", path, content=ijson.dumps(body), headers=headers)
 
+    async def send(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """POST bytes; return status and body as they came. Raises `Unavailable`."""
+        try:
+            answer = await self._http.post(path, content=body)
+        except httpx2.HTTPError as error:
+            detail = f"{self._http.base_url} does not answer: {type(error).__name__}"
+            raise problem.Unavailable(detail) from error
+        return answer.status_code, answer.content
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()

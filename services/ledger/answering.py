@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from contracts.problem import Problem
@@ -30,18 +31,13 @@ class Answering:
 
     def answer(self, batch: Sequence[Waiting], plan: Plan) -> None:
         """Answer a batch, which has at least one request and whose plan is stored."""
-        tally = dict.fromkeys(_KINDS, 0)
         for one, verdicts in zip(batch, plan.verdicts, strict=True):
             pairs = zip(one.request.items, verdicts, strict=True)
-            outcomes = [self._outcome(item, verdict) for item, verdict in pairs]
-            for outcome in outcomes:
-                tally[outcome.kind] += 1
-            if not one.answer.done():
-                one.answer.set_result(outcomes)
-        self._seconds.observe(clock.monotonic() - min(one.since for one in batch))
+            one.finish([self._outcome(item, verdict) for item, verdict in pairs])
+        self._seconds.observe(clock.monotonic() - min([one.call.since for one in batch]))
+        tally = Counter([verdict.kind for verdicts in plan.verdicts for verdict in verdicts])
         for kind, count in tally.items():
-            if count:
-                self._counts[kind].inc(count)
+            self._counts[kind].inc(count)
         if plan.items:
             self._sizes.observe(len(plan.items))
         self._head.set(plan.expected.position + len(plan.items))
@@ -49,8 +45,7 @@ class Answering:
     def refuse(self, one: Waiting, problem: Problem) -> None:
         """Answer that the database will never take these rows."""
         self._counts["refused"].inc(one.events)
-        if not one.answer.done():
-            one.answer.set_result([Outcome("refused", problem=problem)] * one.events)
+        one.finish([Outcome("refused", problem=problem)] * one.events)
 
     def _outcome(self, item: Item, verdict: Verdict) -> Outcome:
         if verdict.problem is not None or verdict.stored is None:

@@ -9,7 +9,6 @@ How batches are formed and stored: `services.ledger.pipeline`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -95,14 +94,11 @@ class Appender:
         if not requests:
             return []
         until = clock.monotonic() + PATIENCE_SECONDS if deadline is None else deadline
-        answers = self._backlog.put(items[0].origin.principal, requests, until)
-        if len(answers) == 1:  # the usual case, without the machinery for many
-            return [await answers[0]]
-        ends = await asyncio.gather(*answers, return_exceptions=True)
-        failures = [end for end in ends if isinstance(end, BaseException)]
-        if len(failures) == len(ends) or not all(isinstance(end, Problem) for end in failures):
+        ends = await self._backlog.ask(items[0].origin.principal, requests, until)
+        failures = [end for end in ends if isinstance(end, Problem)]
+        if len(failures) == len(ends):
             raise failures[0]
-        return [[_unavailable(end)] if isinstance(end, BaseException) else end for end in ends]
+        return [[_unavailable(end)] if isinstance(end, Problem) else end for end in ends]
 
 
 def _make(
@@ -114,6 +110,5 @@ def _make(
         return Outcome("invalid", problem=problem)
 
 
-def _unavailable(failure: BaseException) -> Outcome:
-    assert isinstance(failure, Problem)  # noqa: S101 - the caller has looked
+def _unavailable(failure: Problem) -> Outcome:
     return Outcome("refused", problem=failure)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from contracts.problem import Problem, Unavailable
 from services.kit import clock, metrics
@@ -16,35 +17,59 @@ MAX_BATCH_BYTES = 1024 * 1024
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 _FOR_EVER = 1e9
 """Seconds beyond which no timer is worth setting."""
+End: TypeAlias = "list[Outcome] | Problem"
+"""What became of a request: an outcome for each of its events, or why there is none."""
+
+
+@dataclass(slots=True)
+class Call:
+    """What a caller put in at once. One future for all of it: who asks for many wakes up once."""
+
+    answer: asyncio.Future[None]
+    """Done when every request has its end; cancelled when the caller has gone."""
+    since: float
+    deadline: float
+    """The instant (`clock.monotonic`) after which nothing of it must be begun any more."""
+    unanswered: int
 
 
 @dataclass(slots=True)
 class Waiting:
-    """A request with the place where its outcomes go."""
+    """A request with the place where its end goes."""
 
     request: Request
-    answer: asyncio.Future[list[Outcome]]
-    since: float
-    deadline: float
-    """The instant (`clock.monotonic`) after which it must not be begun any more."""
+    call: Call
     events: int
     size: int
     """Bytes of the bodies."""
+    end: End | None = None
 
-    def fail(self, problem: Problem) -> None:
-        """Answer with a problem, if nobody has answered yet."""
-        if not self.answer.done():
-            self.answer.set_exception(problem)
+    def finish(self, end: End) -> None:
+        """Answer, if nobody has answered yet."""
+        if self.end is None:
+            self.end, call = end, self.call
+            call.unanswered -= 1
+            if not call.unanswered and not call.answer.done():
+                call.answer.set_result(None)
 
     def wanted(self, now: float) -> bool:
         """Say whether it is still worth a commit: its caller is there and its deadline ahead."""
-        if self.answer.done():
+        if self.end is not None or self.call.answer.done():
             return False
-        if self.deadline < now:
+        if self.call.deadline < now:
             late = "its deadline passed while it waited; nothing was stored"
-            self.fail(Unavailable(late))
+            self.finish(Unavailable(late))
             return False
         return True
+
+
+@dataclass(slots=True)
+class _Line:
+    """What waits for one caller, in the order in which it was sent."""
+
+    waiting: deque[Waiting] = field(default_factory=deque)
+    events: int = 0
+    size: int = 0
 
 
 class Backlog:
@@ -59,9 +84,8 @@ class Backlog:
     def __init__(self, ledger: str, limit: int) -> None:
         self._ledger = ledger
         self._limit = limit
-        self._queues: dict[str, deque[Waiting]] = {}
-        self._held: dict[str, tuple[int, int]] = {}
-        """Events and bytes that wait, by caller."""
+        self._lines: dict[str, _Line] = {}
+        """Of the callers that have something waiting, the next one in turn first."""
         self._size = 0
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
@@ -74,32 +98,44 @@ class Backlog:
         self.stir = asyncio.Event()
         """Set when `wanted` events wait. Whoever waits on it clears it."""
 
-    def put(
-        self, caller: str, requests: Iterable[Request], deadline: float
-    ) -> list[asyncio.Future[list[Outcome]]]:
-        """Queue all requests and return their answers to come, or raise `Unavailable`: full.
+    async def ask(self, caller: str, requests: Sequence[Request], deadline: float) -> list[End]:
+        """Queue all requests and return their ends, or raise `Unavailable` at once: full.
 
-        An empty backlog takes anything, so that no request is too big for ever.
+        An empty backlog takes anything, so that no request is too big for ever. Cancelling it
+        takes back what is not begun.
         """
-        some = [_waiting(request, deadline) for request in requests]
-        if not some:
-            return []
-        events, size = sum(one.events for one in some), sum(one.size for one in some)
-        self._admit(caller, events, size)
-        self._queues.setdefault(caller, deque()).extend(some)
-        self._grow(caller, events, size)
-        self._wake_at(deadline)
-        return [one.answer for one in some]
+        some = self.put(caller, requests, deadline)
+        await some[0].call.answer
+        return [one.end for one in some if one.end is not None]
 
-    def _admit(self, caller: str, events: int, size: int) -> None:
+    def put(self, caller: str, requests: Sequence[Request], deadline: float) -> list[Waiting]:
+        """Queue all requests, at least one; see `ask`."""
+        answer = asyncio.get_running_loop().create_future()
+        call = Call(answer, clock.monotonic(), deadline, len(requests))
+        some = [_waiting(request, call) for request in requests]
+        events, size = total(some), sum([one.size for one in some])
+        line = self._lines.get(caller) or _Line()
+        self._admit(line, events, size)
+        line.waiting += some
+        line.events += events
+        line.size += size
+        self._lines[caller] = line
+        self._size += size
+        self.events += events
+        if self.events >= self.wanted:
+            self.stir.set()
+        if self._alarm is None or deadline < self._alarm_at:
+            self._wake_at(deadline)
+        return some
+
+    def _admit(self, line: _Line, events: int, size: int) -> None:
         if not self.events:
             return
-        held, held_size = self._held.get(caller, (0, 0))
-        full = held + events > self._limit - self.events
-        if full or held_size + size > MAX_WAITING_BYTES - self._size:
+        full = line.events + events > self._limit - self.events
+        if full or line.size + size > MAX_WAITING_BYTES - self._size:
             detail = (
                 f"{self.events} events wait for the ledger {self._ledger} already, "
-                f"{held} of them from this caller"
+                f"{line.events} of them from this caller"
             )
             raise Unavailable(detail)
 
@@ -107,15 +143,14 @@ class Backlog:
         """Refuse what nobody has begun in time, and look again when the next one is due."""
         self._alarm = None
         now = clock.monotonic()
-        waiting = [one for queue in self._queues.values() for one in queue if one.wanted(now)]
+        waiting = [one for line in self._lines.values() for one in line.waiting if one.wanted(now)]
         if waiting:
-            self._wake_at(min(one.deadline for one in waiting))
+            self._wake_at(min(one.call.deadline for one in waiting))
 
     def _wake_at(self, deadline: float) -> None:
-        if self._alarm is not None and self._alarm_at <= deadline:
-            return
         if self._alarm is not None:
             self._alarm.cancel()
+            self._alarm = None
         pause = max(deadline - clock.monotonic(), 0) + 0.001  # never a hair too early
         if pause < _FOR_EVER:
             self._alarm = asyncio.get_running_loop().call_later(pause, self._expire)
@@ -128,56 +163,48 @@ class Backlog:
         the batch may be empty.
         """
         now, batch, events, size = clock.monotonic(), list[Waiting](), 0, 0
-        while self._queues:
-            caller, queue = next(iter(self._queues.items()))
-            first = queue[0]
-            full = events + first.events > min(limit, MAX_BATCH_EVENTS)
-            if batch and (full or size + first.size > MAX_BATCH_BYTES):
+        limit = min(limit, MAX_BATCH_EVENTS)
+        while self._lines:
+            caller, line = next(iter(self._lines.items()))
+            first = line.waiting[0]
+            if batch and (events + first.events > limit or size + first.size > MAX_BATCH_BYTES):
                 break
-            queue.popleft()
-            self._pass_turn(caller, queue)
-            self._grow(caller, -first.events, -first.size)
+            self._take_first(caller, line)
             if first.wanted(now):
                 batch.append(first)
                 events, size = events + first.events, size + first.size
         return batch
 
-    def _pass_turn(self, caller: str, queue: deque[Waiting]) -> None:
-        """Go to the end of the line; alone it is the same place."""
-        if not queue or len(self._queues) > 1:
-            del self._queues[caller]
-            if queue:
-                self._queues[caller] = queue
+    def _take_first(self, caller: str, line: _Line) -> None:
+        """Take a line's first request out; the line goes to the end, alone it is there already."""
+        first = line.waiting.popleft()
+        line.events -= first.events
+        line.size -= first.size
+        self.events -= first.events
+        self._size -= first.size
+        if not line.waiting:
+            del self._lines[caller]
+        elif len(self._lines) > 1:
+            self._lines[caller] = self._lines.pop(caller)
 
     def fail(self, problem: Problem) -> None:
         """Answer everybody who waits with a problem."""
-        for queue in self._queues.values():
-            for one in queue:
-                one.fail(problem)
-        self._queues.clear()
-        self._held.clear()
+        for line in self._lines.values():
+            for one in line.waiting:
+                one.finish(problem)
+        self._lines.clear()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         self.events = self._size = 0
 
-    def _grow(self, caller: str, events: int, size: int) -> None:
-        self.events += events
-        self._size += size
-        held, held_size = self._held.get(caller, (0, 0))
-        self._held[caller] = (held + events, held_size + size)
-        if caller not in self._queues:
-            del self._held[caller]
-        if self.events >= self.wanted:
-            self.stir.set()
 
-
-def _waiting(request: Request, deadline: float) -> Waiting:
-    answer = asyncio.get_running_loop().create_future()
-    size = sum(len(item.body) for item in request.items)
-    return Waiting(request, answer, clock.monotonic(), deadline, len(request.items), size)
+def _waiting(request: Request, call: Call) -> Waiting:
+    items = request.items
+    size = len(items[0].body) if len(items) == 1 else sum([len(item.body) for item in items])
+    return Waiting(request, call, len(items), size)
 
 
 def total(some: Sequence[Waiting]) -> int:
     """Return how many events some requests have."""
-    return sum(one.events for one in some)
+    return sum([one.events for one in some])

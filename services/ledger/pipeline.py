@@ -35,7 +35,9 @@ class Flight:
 
     batch: list[Waiting]
     plan: Plan
+    lane: int
     sent: asyncio.Task[Answer]
+    events: int
 
 
 class Pipeline:
@@ -48,7 +50,6 @@ class Pipeline:
         self._planner = Planner(writer)
         self._settler = Settler(writer, self._planner, self._answering)
         self._flights: deque[Flight] = deque()
-        self._lane = 0
 
     async def run(self) -> None:
         """Store batches for ever. Cancelling it answers everybody with `Unavailable`."""
@@ -82,12 +83,12 @@ class Pipeline:
             return 1
         if len(self._flights) == LANES or self._settler.contended:
             return _NEVER
-        flying = total(self._flights[0].batch)
+        flying = self._flights[0].events
         return max(flying // LANES, OVERLAP_EVENTS - flying, 1)
 
     def _share(self) -> int:
         """Return how large a batch may be: half of what is outstanding, so that two can overlap."""
-        outstanding = self._backlog.events + sum(total(flight.batch) for flight in self._flights)
+        outstanding = self._backlog.events + sum([flight.events for flight in self._flights])
         if outstanding < OVERLAP_EVENTS or self._settler.contended:
             return MAX_BATCH_EVENTS
         return -(-outstanding // LANES)
@@ -106,7 +107,8 @@ class Pipeline:
                 raise
 
     async def _launch(self, batch: list[Waiting]) -> None:
-        lane = self._lane = (self._lane + 1) % LANES
+        # Alone always on the same one: its backend stays warm.
+        lane = (self._flights[-1].lane + 1) % LANES if self._flights else 0
         try:
             found = await self._planner.plan(lane, [one.request for one in batch])
         except (Uncertain, Rejected, Fenced):
@@ -118,18 +120,20 @@ class Pipeline:
         plan, probe = found
         ahead = self._flights[-1].sent if self._flights else None
         sent = asyncio.create_task(self._fly(lane, plan, ahead, probe=probe))
-        sent.add_done_callback(lambda _: self._backlog.stir.set())
-        self._flights.append(Flight(batch, plan, sent))
+        self._flights.append(Flight(batch, plan, lane, sent, total(batch)))
 
     async def _fly(
         self, lane: int, plan: Plan, ahead: asyncio.Task[Answer] | None, *, probe: bool
     ) -> Answer:
         """Store a plan; if it came to the lock before the batch ahead of it, once more."""
-        answer = await self._planner.store(lane, plan, probe=probe)
-        if ahead is None or answer.outcome == "known":
-            return answer
-        overtook = answer.outcome == "moved" and (await ahead).outcome == "appended"
-        return await self._planner.store(lane, plan, probe=probe) if overtook else answer
+        try:
+            answer = await self._planner.store(lane, plan, probe=probe)
+            if ahead is None or answer.outcome == "known":
+                return answer
+            overtook = answer.outcome == "moved" and (await ahead).outcome == "appended"
+            return await self._planner.store(lane, plan, probe=probe) if overtook else answer
+        finally:
+            self._backlog.stir.set()  # whoever wakes up finds the task done
 
     async def _land(self) -> None:
         """Answer the oldest batch, or take back everything and settle it."""

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from services.ledger.writer import Answer, Writer
 
 PROBED_EVENTS = 16
-"""So few ids are looked up by append_v1 itself, which spares the trip for the load."""
+"""So few ids are always looked up by append_v1 itself, which spares the trip for the load."""
+LOOK_FIRST_BATCHES = 40
+"""After an id of a batch was stored already, larger ones ask before they are decided, until so many
+in a row have met none: what append_v1 finds is decided a second time, with all that flies."""
 
 
 class Planner:
@@ -22,6 +25,7 @@ class Planner:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self.overlay = Overlay()
+        self._look_first = 0
 
     async def plan(self, lane: int, requests: Sequence[Request]) -> tuple[Plan, bool] | None:
         """Return a plan and whether its ids are still to be probed.
@@ -31,7 +35,7 @@ class Planner:
         self.overlay.trim()
         subjects = self.overlay.unknown_subjects(requests)
         ids = self.overlay.unknown_ids(requests)
-        if not subjects and len(ids) <= PROBED_EVENTS:
+        if not subjects and (not self._look_first or len(ids) <= PROBED_EVENTS):
             plan = decide(self.overlay, requests)
             # append_v1 probes the ids of what is placed, and proves that what we know still holds.
             # Where an item was refused, or nothing is placed, only the database can tell.
@@ -55,6 +59,7 @@ class Planner:
         ids: Sequence[EventKey],
     ) -> Plan | None:
         snapshot = await self._writer.load(lane, self.overlay.head, subjects, ids)
+        self._look_first = LOOK_FIRST_BATCHES if snapshot.stored else max(self._look_first - 1, 0)
         learnt = self.overlay.learn(snapshot)
         if learnt == "forgot":  # what was not asked for because it was known is to be asked now
             return await self.ask(lane, requests)

@@ -12,6 +12,7 @@ from contracts.problem import Unavailable
 from services.kit import database, logs, service
 from services.kit.identity import Keyring
 from services.kit.kafka import KafkaProducer, ensure_topics
+from services.kit.remote import Client
 from services.kit.settings import SettingsError, Shared
 from services.ledger import api, health, proofs
 from services.ledger.appender import Appender
@@ -26,7 +27,7 @@ from services.ledger.ingest import Ingest
 from services.ledger.lease import Lease
 from services.ledger.preflight import Away, Preflight
 from services.ledger.relay import Relay
-from services.ledger.sealing.service import Seals
+from services.ledger.sealing.service import Seals, dial_out
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Reader
 from services.ledger.tables import LedgerRow
@@ -42,9 +43,12 @@ Tasks: TypeAlias = dict[str, Callable[[], Awaitable[None]]]
 _log = logs.get(__name__)
 
 
-def build(shared: Shared, settings: LedgerSettings, keyring: Keyring) -> service.Service:
-    """Return the service; nothing is opened before its `run`."""
-    parts = _Parts(shared, settings)
+def build(
+    shared: Shared, settings: LedgerSettings, keyring: Keyring,
+    dial: Callable[[str], Client] = dial_out,
+) -> service.Service:  # fmt: skip
+    """Return the service; nothing is opened before its `run`. `dial` opens clients of witnesses."""
+    parts = _Parts(shared, settings, dial)
     app = service.new_app(NAME, "The append-only log: events in, histories and proofs out.")
     told = parts.seals.told
     api.add_routes(app, api.Desk(parts.reader, parts.wake, parts.appender_for, keyring, *told))
@@ -62,7 +66,9 @@ def build(shared: Shared, settings: LedgerSettings, keyring: Keyring) -> service
 class _Parts:
     """What the service consists of; `run` opens it, works, and closes it."""
 
-    def __init__(self, shared: Shared, settings: LedgerSettings) -> None:
+    def __init__(
+        self, shared: Shared, settings: LedgerSettings, dial: Callable[[str], Client]
+    ) -> None:
         if shared.database_url is None:
             raise SettingsError("DATABASE_URL is not set; the ledger needs a PostgreSQL")
         url = shared.database_url.get_secret_value()
@@ -81,7 +87,7 @@ class _Parts:
         bases = self.reader.placement.databases if settings.certified else ()
         self.standbys = {base: Standbys(base.url) for base in bases}
         self.wake = Wake(self.reader)
-        self.seals = Seals(shared, settings, lambda name: settings.elsewhere.get(name, url))
+        self.seals = Seals(shared, settings, lambda name: settings.elsewhere.get(name, url), dial)
         self._ingest = self._new_ingest()
         known = connections.read(settings.connections_file, dev=shared.dev)
         self.hooks = Hooks(HookStore(url), self.reader, self.appender_for, known)

@@ -77,6 +77,8 @@ class LedgerSettings(Settings):
     """The sealer's own memory, a SQLite file away from the database. Default: in RLG_DATA."""
     shelf: Path | None = None
     """Folder of the published tiles and checkpoints, `<ledger>/…`. Default: `log` in RLG_DATA."""
+    witness_required: bool = False
+    """Publish a checkpoint only when the quorum of `<ledger>/policy` has cosigned it."""
     connections_file: Path | None = None
     """Who may send webhooks: a JSON list, see services/ledger/hooks/connections.py."""
 

@@ -144,4 +144,4 @@ class Settler:
 def fail(batch: Iterable[Waiting], problem: Problem) -> None:
     """Answer everybody who has no answer yet with a problem."""
     for one in batch:
-        one.fail(problem)
+        one.finish(problem)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from services.kit import database, remote, service
+from services.kit import database, remote, service, witnessing
 from services.kit.identity import Keyring
 from services.kit.ports import Feed, Shelf
 from services.kit.settings import SettingsError, Shared
@@ -54,6 +54,7 @@ def build(
     )
     app = service.new_app(NAME, "Read models of the ledger: releases, environments, KPIs.")
     api.add_routes(app, store, keyring)
+    app.include_router(witnessing.served(NAME, settings.witness, shared))
     checks = {"database": database.reachable(engine), "projection": runner.stalled}
     service.add_health(app, checks)
     add_console(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -19,3 +21,5 @@ class ProjectorSettings(Settings):
     """Database connections; one of them holds the right to follow the ledger."""
     stall_seconds: float = Field(default=60, ge=5)
     """Events wait and nothing moves for so long: the feed is opened anew."""
+    witness: Path | None = None
+    """Folder of the witness's key, logs and record; without a key there is none."""

@@ -150,6 +150,6 @@ MUTATIONS = (
     ),
     Mutation(
         "a deadline that has passed is ignored", BACKLOG,
-        "        if self.deadline < now:\n", "        if self.deadline < 0:\n",
+        "        if self.call.deadline < now:\n", "        if self.call.deadline < 0:\n",
     ),
 )  # fmt: skip

@@ -11,7 +11,7 @@ from referencing import Registry, Resource
 
 from contracts.catalogue import CATALOGUE
 from contracts.event import OURS
-from services import schemas
+from services import asyncapi, schemas
 
 COMMITTED = Path(__file__).parents[2] / "contracts" / "schemas"
 METHODS = {"get", "put", "post", "patch", "delete"}
@@ -47,7 +47,7 @@ def test_writing_removes_what_is_no_longer_made(tmp_path: Path, rendered: dict[s
 
 def test_every_type_has_a_valid_closed_schema(rendered: dict[str, str]) -> None:
     for type_ in CATALOGUE:
-        schema = json.loads(rendered[schemas.payload_path(type_)])
+        schema = json.loads(rendered[asyncapi.payload_path(type_)])
         Draft202012Validator.check_schema(schema)
         open_objects = [s for s in _objects(schema) if s.get("additionalProperties") is not False]
         assert all("properties" not in s for s in open_objects), type_

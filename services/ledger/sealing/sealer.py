@@ -32,9 +32,12 @@ from services.ledger.sealing.leaves import Name, Row, Tampered, examine, leaf_of
 from services.ledger.sealing.shelf import CHECKPOINT, Shelf
 from services.ledger.sealing.source import Source
 from services.ledger.sealing.state import State, StateMoved, StateStore
+from services.ledger.sealing.witnesses import NotWitnessed
 
 BATCH = 2048
 """Events sealed by one pass at most; while more are waiting, pass follows pass without a pause."""
+REFRESH_SECONDS = 60
+"""How old a published checkpoint becomes before witnesses are asked again."""
 FADED_SECONDS = 600
 """How long a partial tile is kept when the full one is there."""
 
@@ -51,11 +54,11 @@ class Places:
     states: StateStore
     shelf: Shelf
     keys: SealerKeys
-    cosign: Callable[[Note, State, Edge], Awaitable[Note]]
+    cosign: Callable[[Note, Checkpoint], Awaitable[Note]]
     announce: Callable[[Note, int], Awaitable[None]]
 
 
-async def unwitnessed(note: Note, _before: State, _edge: Edge) -> Note:
+async def unwitnessed(note: Note, _head: Checkpoint) -> Note:
     """Return the note as it is: there are no witnesses."""
     return note
 
@@ -81,6 +84,7 @@ class Sealer:
         self._at = places
         self._pause = pause
         self._now: _Known | None = None
+        self._told = clock.monotonic()
         self._faded: deque[tuple[float, str]] = deque()
         self.trouble: str | None = None
         """Why nothing is sealed, in words; None while all is well."""
@@ -95,7 +99,7 @@ class Sealer:
                 self.trouble = None
                 if sealed < BATCH:
                     await asyncio.sleep(max(0.0, self._pause - (clock.monotonic() - begun)))
-        except (Tampered, SealerRefuses, StateMoved, ProofError) as error:
+        except (Tampered, SealerRefuses, StateMoved, NotWitnessed, ProofError) as error:
             self.trouble = str(error)
             raise
         finally:
@@ -112,6 +116,9 @@ class Sealer:
         entries = await self._fresh(self._now)
         if entries:
             await self._seal(self._now, entries)
+        elif clock.monotonic() - self._told > REFRESH_SECONDS:
+            # Witnesses say when: else a view that is held back looks like a quiet log.
+            await self._publish(Note.parse(self._now.state.checkpoint), self._now.state)
         return len(entries)
 
     async def _fresh(self, now: _Known) -> list[bytes]:
@@ -134,7 +141,7 @@ class Sealer:
         self._now = None  # until it is kept, nobody knows which state is the newest
         await asyncio.to_thread(self._keep, now.state, state, files)
         self._now = _Known(state, edge, merkle.leaf_hash(entries[-1]))
-        await self._publish(note, now.state, edge)
+        await self._publish(note, state)
         self._clear(now.edge, edge)
         metrics.observe("rlg_seal_seconds", clock.monotonic() - started, ledger=self._ledger)
 
@@ -144,11 +151,13 @@ class Sealer:
         for path, content in files.items():
             self._at.shelf.write(path, content)
 
-    async def _publish(self, note: Note, before: State, edge: Edge) -> None:
-        cosigned = await self._at.cosign(note, before, edge)
+    async def _publish(self, note: Note, state: State) -> None:
+        head = Checkpoint(self._at.keys.origin, state.size, state.root)
+        cosigned = await self._at.cosign(note, head)
         await asyncio.to_thread(self._at.shelf.replace, CHECKPOINT, cosigned.content)
-        metrics.gauge("rlg_sealed_size", edge.size, ledger=self._ledger)
-        await self._at.announce(cosigned, edge.size)
+        self._told = clock.monotonic()
+        metrics.gauge("rlg_sealed_size", state.size, ledger=self._ledger)
+        await self._at.announce(cosigned, state.size)
 
     async def _resume(self) -> _Known:
         """Go on from the state; write and publish what a crash has left undone."""
@@ -163,7 +172,7 @@ class Sealer:
         read = TileReader(state.size, state.root, shelf.read)
         edge = read.edge()
         if public < state.size:
-            await self._publish(Note.parse(state.checkpoint), state, edge)
+            await self._publish(Note.parse(state.checkpoint), state)
         return _Known(state, edge, read.read(0, state.size - 1) if state.size else b"")
 
     def _public(self, content: bytes | None, state: State) -> int:

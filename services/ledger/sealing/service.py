@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import TypeAlias
 
 from contracts import topics
 from services.kit import service
 from services.kit.kafka import KafkaProducer, Record, ensure_topics
+from services.kit.remote import Client
 from services.kit.settings import SettingsError, Shared
+from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.note import Ed25519Signer, Note
-from services.ledger.sealing import keys, sealer
+from services.kit.tlog.policy import NotAPolicy, Policy
+from services.ledger.sealing import keys
 from services.ledger.sealing.published import Published
-from services.ledger.sealing.sealer import Places, Sealer, SealerRefuses, unwitnessed
-from services.ledger.sealing.shelf import CHECKPOINT, Folder
+from services.ledger.sealing.sealer import Places, Sealer, unwitnessed
 from services.ledger.sealing.source import Source
-from services.ledger.sealing.state import SqliteStates, StateMoved
+from services.ledger.sealing.state import SqliteStates
+from services.ledger.sealing.where import POLICY, Where, prepare, seals_here
+from services.ledger.sealing.witnesses import Witnesses
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Reader
 
@@ -28,21 +30,9 @@ NAME = "sealer"
 Tasks: TypeAlias = dict[str, Callable[[], Awaitable[None]]]
 
 
-class Where:
-    """The paths that settings name, or their places below RLG_DATA."""
-
-    def __init__(self, shared: Shared, settings: LedgerSettings) -> None:
-        self._keys = settings.keys or shared.data / "keys"
-        self._shelf = settings.shelf or shared.data / "log"
-        self.state = settings.seal_state or shared.data / "seal.db"
-
-    def keys(self, ledger: str) -> Path:
-        """Return the folder of a ledger's keys."""
-        return self._keys / ledger
-
-    def shelf(self, ledger: str) -> Folder:
-        """Return where a ledger's tiles lie."""
-        return Folder(self._shelf / ledger)
+def dial_out(url: str) -> Client:
+    """Open a client for a witness somewhere else; it asks for no key."""
+    return Client(url, "")
 
 
 def _record(name: str, note: Note) -> Record:
@@ -57,8 +47,9 @@ class Seals:
     """The proof in the process that answers: what is published, receipts, and maybe the sealers."""
 
     def __init__(
-        self, shared: Shared, settings: LedgerSettings, url_of: Callable[[str], str]
-    ) -> None:
+        self, shared: Shared, settings: LedgerSettings, url_of: Callable[[str], str],
+        dial: Callable[[str], Client] = dial_out,
+    ) -> None:  # fmt: skip
         self._where = Where(shared, settings)
         self._ledgers = settings.ledgers
         self._published = Published(
@@ -67,7 +58,7 @@ class Seals:
         )
         self._signs: dict[str, Callable[[bytes], str]] = {}
         here = seals_here(shared, settings)
-        self._sealing = Sealing(shared, settings, url_of) if here else None
+        self._sealing = Sealing(shared, settings, url_of, dial) if here else None
 
     @property
     def told(self) -> tuple[Published, dict[str, Callable[[bytes], str]]]:
@@ -113,20 +104,19 @@ def _signed(key: Ed25519Signer, text: bytes) -> str:
     return key.sign(text).line.decode().rstrip("\n")
 
 
-def seals_here(shared: Shared, settings: LedgerSettings) -> bool:
-    """Say whether the ledger's process seals too."""
-    return (settings.sealer or ("here" if shared.dev else "apart")) == "here"
-
-
 class Sealing:
     """One sealer for each ledger. Raises `SettingsError` when a key is missing."""
 
     def __init__(
-        self, shared: Shared, settings: LedgerSettings, url_of: Callable[[str], str]
-    ) -> None:
+        self, shared: Shared, settings: LedgerSettings, url_of: Callable[[str], str],
+        dial: Callable[[str], Client] = dial_out,
+    ) -> None:  # fmt: skip
+        """`dial` opens a client for a witness's submission prefix."""
         self._shared = shared
         self._settings = settings
         self._url_of = url_of
+        self._dial = dial
+        self._witnesses: dict[str, Witnesses] = {}
         self._where = Where(shared, settings)
         self._sealers: dict[str, Sealer] = {}
         self._notes: dict[str, Note] = {}
@@ -143,23 +133,16 @@ class Sealing:
 
     async def check(self) -> str | None:
         """Return what keeps a ledger from being sealed, for /readyz."""
-        said = [f"{name}: {each.trouble}" for name, each in self._sealers.items() if each.trouble]
+        troubles = [(name, each.trouble) for name, each in self._sealers.items()]
+        troubles += [(name, each.trouble) for name, each in self._witnesses.items()]
+        said = [f"{name}: {trouble}" for name, trouble in troubles if trouble]
         return "; ".join(said) or None
 
     async def prepare(self) -> None:
         """In development mode, make keys and begin the log of a ledger that has neither."""
         if self._shared.dev:
             for name in self._settings.ledgers:
-                await asyncio.to_thread(self._prepare, name)
-
-    def _prepare(self, name: str) -> None:
-        folder, shelf = self._where.keys(name), self._where.shelf(name)
-        if not (folder / keys.SEALER).exists():
-            # An origin is never used twice: each installation has its own.
-            keys.make(folder, f"release-ledger.localhost/{name}/{secrets.token_hex(4)}")
-        states, own = SqliteStates(self._where.state), keys.sealer(folder)
-        if states.load(own.origin) is None and shelf.read(CHECKPOINT) is None:
-            sealer.begin(states, shelf, own)
+                await asyncio.to_thread(prepare, self._where, name)
 
     async def _seal(self, name: str) -> None:
         if name not in self._sealers:
@@ -169,11 +152,24 @@ class Sealing:
                 states=SqliteStates(self._where.state),
                 shelf=self._where.shelf(name),
                 keys=own,
-                cosign=unwitnessed,
+                cosign=self._cosigner(name),
                 announce=functools.partial(self._announce, name),
             )
             self._sealers[name] = Sealer(name, places, self._settings.seal_seconds)
         await self._sealers[name].run()
+
+    def _cosigner(self, name: str) -> Callable[[Note, Checkpoint], Awaitable[Note]]:
+        """Return how a checkpoint is cosigned: by the witnesses of `<ledger>/policy`, if any."""
+        file = self._where.keys(name) / POLICY
+        if not file.exists():
+            return unwitnessed
+        try:
+            policy = Policy.parse(file.read_text(encoding="utf-8"))
+        except NotAPolicy as error:
+            raise SettingsError(f"{file}: {error}") from None
+        required, shelf = self._settings.witness_required, self._where.shelf(name)
+        self._witnesses[name] = Witnesses(name, policy, shelf, self._dial, required=required)
+        return self._witnesses[name].cosign
 
     async def _announce(self, name: str, note: Note, _size: int) -> None:
         """Hand a checkpoint to Kafka's task; one that is still waiting is covered by this one."""
@@ -196,17 +192,6 @@ class Sealing:
         finally:
             self._news.set()  # what was not delivered is tried again
             await producer.close()
-
-
-def begin(shared: Shared, settings: LedgerSettings, ledger: str) -> str:
-    """Begin a ledger's log and return its origin. Raises `SettingsError`."""
-    where = Where(shared, settings)
-    own = keys.sealer(where.keys(ledger))
-    try:
-        sealer.begin(SqliteStates(where.state), where.shelf(ledger), own)
-    except (SealerRefuses, StateMoved) as error:
-        raise SettingsError(str(error)) from None
-    return own.origin
 
 
 def build(shared: Shared, settings: LedgerSettings) -> service.Service:

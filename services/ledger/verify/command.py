@@ -14,8 +14,8 @@ from services.kit.settings import SettingsError, Shared
 from services.kit.tlog.checkpoint import Checkpoint, open_note
 from services.kit.tlog.keys import NotANote
 from services.kit.tlog.note import Ed25519Verifier, Unsigned
-from services.ledger.sealing.service import Where
 from services.ledger.sealing.shelf import CHECKPOINT, Folder
+from services.ledger.sealing.where import Where
 from services.ledger.settings import LedgerSettings
 from services.ledger.verify.whole import Job, Refused, Report, verify
 

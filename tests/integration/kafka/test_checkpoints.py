@@ -12,7 +12,8 @@ from contracts import topics
 from services.kit.settings import Shared
 from services.kit.tlog import checkpoint
 from services.kit.tlog.note import Ed25519Verifier
-from services.ledger.sealing.service import Sealing, Where
+from services.ledger.sealing.service import Sealing
+from services.ledger.sealing.where import Where
 from services.ledger.settings import LedgerSettings
 from tests.integration.ledger.conftest import Ledger, ledger, submission
 

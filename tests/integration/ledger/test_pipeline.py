@@ -11,8 +11,9 @@ from contracts.problem import Unavailable
 from services.kit import clock
 from services.ledger import settling
 from services.ledger.appender import Appender, Submission
-from services.ledger.model import Outcome, Plan
+from services.ledger.model import EventKey, Head, Outcome, Plan, Snapshot
 from services.ledger.pipeline import OVERLAP_EVENTS
+from services.ledger.planning import LOOK_FIRST_BATCHES, PROBED_EVENTS
 from services.ledger.settling import LOCK_FIRST_BATCHES
 from services.ledger.writer import Answer, Rejected, Uncertain, Writer
 from tests.integration.ledger.conftest import Ledger, submission
@@ -136,3 +137,34 @@ async def test_a_process_that_is_alone_again_stops_locking_first(ledger: Ledger)
         contended.append(settler.contended)
     assert contended == [True] * LOCK_FIRST_BATCHES + [False]
     assert await ledger.check() == 3 + LOCK_FIRST_BATCHES
+
+
+class Looking(Writer):
+    """Counts how often it looks before a batch is decided."""
+
+    looks = 0
+
+    async def load(
+        self, lane: int, known: Head, subjects: Sequence[str], ids: Sequence[EventKey]
+    ) -> Snapshot:
+        self.looks += 1
+        return await super().load(lane, known, subjects, ids)
+
+
+async def test_large_batches_ask_first_only_after_an_id_was_there_already(ledger: Ledger) -> None:
+    old, large = group(PROBED_EVENTS * 2), PROBED_EVENTS + 1
+    await ledger.appender().append_group(old)
+    writer = Looking(ledger.url, ledger.reader.ledger("main"))
+    appender = ledger.appender(writer)
+    await appender.append_each([submission("s:1")])
+    assert writer.looks == 1  # for the subject
+    await appender.append_group(group(large))
+    assert writer.looks == 1  # append_v1 looks for the ids itself
+    assert _kinds(await appender.append_group(old)) == {"duplicate"}
+    assert writer.looks == 2  # as it found one
+    for _ in range(LOOK_FIRST_BATCHES):
+        await appender.append_group(group(large))
+    assert writer.looks == 2 + LOOK_FIRST_BATCHES
+    await appender.append_group(group(large))
+    assert writer.looks == 2 + LOOK_FIRST_BATCHES
+    assert await ledger.check() == len(old) + 1 + large * (LOOK_FIRST_BATCHES + 2)

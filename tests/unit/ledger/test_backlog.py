@@ -39,7 +39,7 @@ def request(events: int = 1, size: int = 10) -> Request:
     return Request((item,) * events)
 
 
-def filled(backlog: Backlog, caller: str, many: int) -> list[asyncio.Future[list[Outcome]]]:
+def filled(backlog: Backlog, caller: str, many: int) -> list[Waiting]:
     return backlog.put(caller, [request() for _ in range(many)], LATER)
 
 
@@ -90,11 +90,11 @@ async def test_whoever_waits_too_long_is_told_at_its_deadline_and_not_later() ->
     (early,) = backlog.put("b", [request()], began + 0.05)
     (patient,) = backlog.put("c", [request()], LATER)
     for one, least in ((early, 0.05), (late, 0.2)):
-        with pytest.raises(Unavailable, match="nothing was stored"):
-            await asyncio.wait_for(one, 5)
+        await asyncio.wait_for(one.call.answer, 5)
+        assert "nothing was stored" in str(one.end)
         assert least <= clock.monotonic() - began < 2
-    assert not patient.done()
-    assert [one.answer for one in backlog.take(9)] == [patient]
+    assert not patient.call.answer.done()
+    assert backlog.take(9) == [patient]
 
 
 async def test_an_empty_queue_takes_anything_and_a_full_one_says_when_to_come_back() -> None:
@@ -118,25 +118,43 @@ async def test_the_queue_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) ->
 async def test_callers_take_turns() -> None:
     backlog = Backlog("q", 1000)
     busy, quiet = filled(backlog, "busy", 50), filled(backlog, "quiet", 2)
-    batch = [one.answer for one in backlog.take(6)]
-    assert [answer in quiet for answer in batch] == [False, True, False, True, False, False]
-    assert [answer for answer in batch if answer in busy] == busy[:4]
+    batch = list(map(id, backlog.take(6)))
+    of_quiet, of_busy = list(map(id, quiet)), list(map(id, busy))
+    assert [one in of_quiet for one in batch] == [False, True, False, True, False, False]
+    assert [one for one in batch if one in of_busy] == of_busy[:4]
 
 
 async def test_what_nobody_waits_for_costs_nothing() -> None:
     backlog = Backlog("q", 1000)
-    kept, gone = filled(backlog, "a", 2)
-    gone.cancel()
-    assert [one.answer for one in backlog.take(9)] == [kept]
+    asked = asyncio.create_task(backlog.ask("a", [request(), request()], LATER))
+    await asyncio.sleep(0)
+    (kept,) = filled(backlog, "a", 1)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    (taken,) = backlog.take(9)
+    assert taken is kept
+
+
+async def test_an_answer_comes_when_all_of_a_call_has_its_end() -> None:
+    backlog = Backlog("q", 1000)
+    asked = asyncio.create_task(backlog.ask("a", [request(), request()], LATER))
+    await asyncio.sleep(0)
+    (first,), (second,) = backlog.take(1), backlog.take(1)
+    second.finish(problem := Unavailable("away"))
+    second.finish([])  # the first end counts
+    await asyncio.sleep(0)
+    assert not asked.done()
+    first.finish(outcomes := [Outcome("appended")])
+    assert await asked == [outcomes, problem]
 
 
 async def test_a_deadline_that_has_passed_refuses_before_anything_is_begun() -> None:
     backlog = Backlog("q", 1000)
     (late,) = backlog.put("a", [request()], clock.monotonic() - 1)
     (timely,) = backlog.put("a", [request()], clock.monotonic() + 60)
-    assert [one.answer for one in backlog.take(9)] == [timely]
-    with pytest.raises(Unavailable, match="nothing was stored"):
-        await late
+    assert backlog.take(9) == [timely]
+    await late.call.answer
+    assert "nothing was stored" in str(late.end)
 
 
 async def test_whoever_sleeps_is_woken_when_enough_waits() -> None:
@@ -153,8 +171,8 @@ async def test_stopping_answers_all_and_leaves_the_queue_usable() -> None:
     waiting = [*filled(backlog, "a", 2), *filled(backlog, "b", 1)]
     backlog.fail(Unavailable("stopping"))
     for one in waiting:
-        with pytest.raises(Unavailable):
-            await one
+        await one.call.answer
+        assert isinstance(one.end, Unavailable)
     assert backlog.events == 0
     assert filled(backlog, "a", 5)
 

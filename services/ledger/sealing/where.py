@@ -1,0 +1,73 @@
+"""Where a ledger's keys, tiles and sealer's state lie, and what is made there at the beginning."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from services.kit import witnessing
+from services.kit.settings import SettingsError, Shared
+from services.ledger.sealing import keys, sealer
+from services.ledger.sealing.sealer import SealerRefuses
+from services.ledger.sealing.shelf import CHECKPOINT, Folder
+from services.ledger.sealing.state import SqliteStates, StateMoved
+from services.ledger.settings import LedgerSettings
+
+POLICY = "policy"
+WITNESSES = ("gatekeeper", "projector")
+
+
+class Where:
+    """The paths that settings name, or their places below RLG_DATA."""
+
+    def __init__(self, shared: Shared, settings: LedgerSettings) -> None:
+        self._keys = settings.keys or shared.data / "keys"
+        self._shelf = settings.shelf or shared.data / "log"
+        self.state = settings.seal_state or shared.data / "seal.db"
+
+    def keys(self, ledger: str) -> Path:
+        """Return the folder of a ledger's keys."""
+        return self._keys / ledger
+
+    def shelf(self, ledger: str) -> Folder:
+        """Return where a ledger's tiles lie."""
+        return Folder(self._shelf / ledger)
+
+
+def seals_here(shared: Shared, settings: LedgerSettings) -> bool:
+    """Say whether the ledger's process seals too."""
+    return (settings.sealer or ("here" if shared.dev else "apart")) == "here"
+
+
+def begin(shared: Shared, settings: LedgerSettings, ledger: str) -> str:
+    """Begin a ledger's log and return its origin. Raises `SettingsError`."""
+    where = Where(shared, settings)
+    own = keys.sealer(where.keys(ledger))
+    try:
+        sealer.begin(SqliteStates(where.state), where.shelf(ledger), own)
+    except (SealerRefuses, StateMoved) as error:
+        raise SettingsError(str(error)) from None
+    return own.origin
+
+
+def prepare(where: Where, ledger: str) -> None:
+    """Make what a development installation lacks: keys, a policy, and the beginning of a log."""
+    folder, shelf = where.keys(ledger), where.shelf(ledger)
+    if not (folder / keys.SEALER).exists():
+        # An origin is never used twice: each installation has its own.
+        keys.make(folder, f"release-ledger.localhost/{ledger}/{secrets.token_hex(4)}")
+    if not (folder / POLICY).exists():
+        (folder / POLICY).write_text(_development_policy(where, ledger), encoding="utf-8")
+    states, own = SqliteStates(where.state), keys.sealer(folder)
+    if states.load(own.origin) is None and shelf.read(CHECKPOINT) is None:
+        sealer.begin(states, shelf, own)
+
+
+def _development_policy(where: Where, ledger: str) -> str:
+    """Return a policy by which the other two services of this installation are the witnesses."""
+    lines = [f"log {(where.keys(ledger) / 'sealer.vkey').read_text(encoding='utf-8').strip()}"]
+    for name in WITNESSES:
+        witnessing.make(where.keys(name), f"release-ledger.localhost/{name}")
+        vkey = (where.keys(name) / witnessing.VKEY).read_text(encoding="utf-8").strip()
+        lines.append(f"witness {name} {vkey} http://{name}{witnessing.PATH}")
+    return "\n".join([*lines, f"group both all {' '.join(WITNESSES)}", "quorum both", ""])
