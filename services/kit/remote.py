@@ -25,7 +25,10 @@ HISTORY_PAGE = 1000
 
 
 class Client:
-    """One service's base URL, key and transport; turns problem details back into `Problem`s."""
+    """One service's base URL, key and transport; turns problem details back into `Problem`s.
+
+    The key is empty where none is asked for.
+    """
 
     def __init__(self, base_url: str, key: str, app: ASGIApp | None = None) -> None:
         transport = None if app is None else httpx2.ASGITransport(app=app)
@@ -33,7 +36,7 @@ class Client:
             base_url=base_url,
             transport=transport,
             timeout=httpx2.Timeout(30, read=LONG_POLL_SECONDS + 30),
-            headers={"authorization": f"Bearer {key}"},
+            headers={"authorization": f"Bearer {key}"} if key else {},
         )
 
     async def get(self, path: str, **params: str | float | None) -> Any:

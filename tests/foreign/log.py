@@ -120,15 +120,10 @@ def record(naming: NamingKey, size: int = SIZE) -> Made:
 
 
 def _trust(keys: Keys) -> Files:
-    witnesses = {
-        f"trust/witnesses/{number}.vkey": f"{each.witness.vkey}\n".encode()
-        for number, each in enumerate(keys.witnesses, 1)
-    }
     return {
         "trust/log.vkey": f"{keys.signer.verifier.vkey}\n".encode(),
         "trust/naming.pub.pem": keys.naming.checker.pem(),
         "trust/policy": keys.policy.encode(),
-        **witnesses,
     }
 
 

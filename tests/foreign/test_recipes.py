@@ -22,7 +22,7 @@ from tests.foreign.conftest import Twin, program
 from tests.foreign.log import SHOWN as POSITIONS
 from tests.foreign.twins import SHOWN, Pack, Tamper, flip
 
-RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
+RECIPES = Path(__file__).parents[2] / "services" / "ledger" / "evidence"
 PROOF, COUNT = "verify-proof.sh", "count-subject.sh"
 NAMED = ("openssl", "sha256sum", "xxd", "base64", "awk", "sed", "split", "grep", "find", "xargs")
 EVERYWHERE = (

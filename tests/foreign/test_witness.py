@@ -32,8 +32,12 @@ from services.kit.tlog import merkle
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.cosignature import Ed25519Witness, time_of
 from services.kit.tlog.note import Ed25519Signer, Note, read_signatures
+from services.kit.tlog.policy import Policy
 from services.kit.tlog.tiles import Edge, Files, TileReader
 from services.kit.tlog.witness import SIZE_TYPE, Request
+from services.ledger.sealing.service import dial_out
+from services.ledger.sealing.shelf import Folder
+from services.ledger.sealing.witnesses import Witnesses
 from tests.foreign.conftest import Install, program
 
 TORCHWOOD = "filippo.io/torchwood/cmd/{}@v0.10.0"
@@ -192,3 +196,23 @@ def test_it_does_not_process_a_proof_that_proves_nothing(outside: Outside, our_l
 def test_it_forbids_a_checkpoint_of_another_key(outside: Outside, our_log: Log) -> None:
     stranger = Ed25519Signer.generate(ORIGIN)
     assert outside.ask(our_log.request(0, stranger)).status_code == 403
+
+
+async def test_the_sealer_gets_its_cosignature_also_after_a_restart(
+    outside: Outside, our_log: Log, tmp_path: Path
+) -> None:
+    lines = (
+        f"log {our_log.signer.verifier.vkey}",
+        f"witness outside {outside.witness.vkey} {outside.url}",
+        "quorum outside",
+    )
+    policy, shelf = Policy.parse("\n".join(lines)), Folder(tmp_path)
+    for more in (0, 500, 1):  # each with a sealer that remembers nothing of what was cosigned
+        our_log.grow(more)
+        for path, content in our_log.files.items():
+            shelf.write(path, content)
+        head = Checkpoint(ORIGIN, our_log.edge.size, our_log.edge.root)
+        witnesses = Witnesses("main", policy, shelf, dial_out, required=True)
+        cosigned = await witnesses.cosign(checkpoints.sign(head, our_log.signer), head)
+        assert policy.check(cosigned.content) == head
+        await witnesses.close()

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/transparency-dev/formats/log"
-	fnote "github.com/transparency-dev/formats/note"
 	"github.com/transparency-dev/formats/proof"
+	"github.com/transparency-dev/formats/witness"
 	"github.com/transparency-dev/merkle/compact"
 	mproof "github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -21,10 +21,11 @@ import (
 
 func main() { pack.Run("formats", verifyLog, verifyPack) }
 
-// trust is whose signatures a checkpoint must have: the log's and every witness's.
+// trust is the log's key, and the pack's policy: the witnesses, and how many of them are enough.
 type trust struct {
 	log       note.Verifier
 	witnesses []note.Verifier
+	quorum    witness.Group
 }
 
 func verifyLog(folder pack.Folder) (string, error) {
@@ -43,12 +44,11 @@ func verifyLog(folder pack.Folder) (string, error) {
 	if err := continues(folder, older, now); err != nil {
 		return "", err
 	}
-	shelf := &shelf{folder: folder, size: int64(now.Size), tiles: map[tlog.Tile][]byte{}}
-	if err := rebuild(folder, now, shelf); err != nil {
+	if err := rebuild(folder, now); err != nil {
 		return "", err
 	}
 	proofs, err := keys.proofs(folder)
-	said := "%d entries of %s make the root again; cosigned by %d; the tree of %d continued; %d proofs"
+	said := "%d entries of %s make the root again; of %d witnesses enough; the tree of %d continued; %d proofs"
 	return fmt.Sprintf(said, now.Size, now.Origin, len(keys.witnesses), older.Size, proofs), err
 }
 
@@ -61,11 +61,11 @@ func verifyPack(folder pack.Folder) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := rebuild(folder, now, nil); err != nil {
+	if err := rebuild(folder, now); err != nil {
 		return "", err
 	}
 	proofs, err := keys.proofs(folder)
-	said := "%d entries of %s make the root again; cosigned by %d; %d proofs"
+	said := "%d entries of %s make the root again; of %d witnesses enough; %d proofs"
 	return fmt.Sprintf(said, now.Size, now.Origin, len(keys.witnesses), proofs), err
 }
 
@@ -78,19 +78,29 @@ func trusted(folder pack.Folder) (trust, error) {
 	if keys.log, err = note.NewVerifier(vkey); err != nil {
 		return trust{}, pack.Refuse("trust/log.vkey: %v", err)
 	}
-	names, err := folder.Names("trust/witnesses/*.vkey")
-	for _, name := range names {
-		vkey, err := folder.Line(name)
-		if err != nil {
-			return trust{}, err
-		}
-		witness, err := fnote.NewVerifierForCosignatureV1(vkey)
-		if err != nil {
-			return trust{}, pack.Refuse("%s: %v", name, err)
-		}
-		keys.witnesses = append(keys.witnesses, witness)
+	policy, err := folder.Read("trust/policy")
+	if err != nil {
+		return trust{}, err
 	}
-	return keys, err
+	if keys.quorum, err = witness.ParsePolicy(withAddresses(policy)); err != nil {
+		return trust{}, pack.Refuse("trust/policy: %v", err)
+	}
+	for _, verifier := range keys.quorum.Endpoints() {
+		keys.witnesses = append(keys.witnesses, verifier)
+	}
+	return keys, nil
+}
+
+// withAddresses gives an address to each witness that has none. tlog-policy lets it out; this
+// parser, made for logs, which call their witnesses, does not.
+func withAddresses(policy []byte) []byte {
+	lines := strings.Split(string(policy), "\n")
+	for i, line := range lines {
+		if words := strings.Fields(line); len(words) == 3 && words[0] == "witness" {
+			lines[i] = fmt.Sprintf("%s https://witness-%d.invalid", line, i)
+		}
+	}
+	return []byte(strings.Join(lines, "\n"))
 }
 
 func (t trust) open(folder pack.Folder, name string) (*log.Checkpoint, error) {
@@ -102,18 +112,12 @@ func (t trust) open(folder pack.Folder, name string) (*log.Checkpoint, error) {
 }
 
 func (t trust) read(name string, content []byte) (*log.Checkpoint, error) {
-	found, _, opened, err := log.ParseCheckpoint(content, t.log.Name(), t.log, t.witnesses...)
+	found, _, _, err := log.ParseCheckpoint(content, t.log.Name(), t.log, t.witnesses...)
 	if err != nil {
 		return nil, pack.Refuse("%s: %v", name, err)
 	}
-	signed := map[string]bool{}
-	for _, each := range opened.Sigs {
-		signed[each.Name] = true
-	}
-	for _, witness := range t.witnesses {
-		if !signed[witness.Name()] {
-			return nil, pack.Refuse("%s is not cosigned by %s", name, witness.Name())
-		}
+	if !t.quorum.Satisfied(content) {
+		return nil, pack.Refuse("%s has not the cosignatures that the policy demands", name)
 	}
 	return found, nil
 }
@@ -130,10 +134,10 @@ func continues(folder pack.Folder, older, now *log.Checkpoint) error {
 	return nil
 }
 
-// rebuild makes the tree again from all entries, and compares each hash that a tile holds, if there
-// is a shelf of tiles.
-func rebuild(folder pack.Folder, now *log.Checkpoint, shelf *shelf) error {
+// rebuild makes the tree again from all entries, and compares each hash that a tile holds.
+func rebuild(folder pack.Folder, now *log.Checkpoint) error {
 	size := int64(now.Size)
+	shelf := shelf{folder: folder, size: size, tiles: map[tlog.Tile][]byte{}}
 	factory := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 	grown := factory.NewEmptyRange(0)
 	for first := int64(0); first < size; first += pack.Width {
@@ -148,7 +152,7 @@ func rebuild(folder pack.Folder, now *log.Checkpoint, shelf *shelf) error {
 				return err
 			}
 		}
-		if shelf != nil && shelf.err != nil {
+		if shelf.err != nil {
 			return shelf.err
 		}
 	}
@@ -168,7 +172,7 @@ type shelf struct {
 }
 
 func (s *shelf) compare(id compact.NodeID, hash []byte) {
-	if s == nil || id.Level%pack.Height != 0 || s.err != nil {
+	if id.Level%pack.Height != 0 || s.err != nil {
 		return
 	}
 	level := int(id.Level) / pack.Height

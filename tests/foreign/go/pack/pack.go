@@ -110,10 +110,9 @@ func (f Folder) Hashes(name string) ([][]byte, error) {
 }
 
 // Run runs a verifier over the folder that the command line names, and exits. An evidence pack has
-// neither the tiles of hashes nor an older checkpoint, and -pack says so: what should be there and
-// is not must never pass.
+// no older checkpoint, and -pack says so: what should be there and is not must never pass.
 func Run(name string, verifyLog, verifyPack func(Folder) (string, error)) {
-	isPack := flag.Bool("pack", false, "an evidence pack: checkpoint, bundles of entries, proofs")
+	isPack := flag.Bool("pack", false, "an evidence pack, which has no older checkpoint")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintf(os.Stderr, "usage: %s [-pack] FOLDER\n", name)
