@@ -12,7 +12,7 @@ import typer
 import uvloop
 
 from services import assembly, run
-from services.kit import clock, identity, logs, settings
+from services.kit import clock, identity, logs, settings, witnessing
 from services.kit.settings import SettingsError, Shared
 from services.projector.web.people import Person
 
@@ -158,6 +158,16 @@ def seal_begin(
 
     told = assembly.Settings.load()
     run.say(f"the log {begin(told.shared, told.ledger, ledger)} begins, with the empty tree")
+
+
+@seal.command("witness")
+def seal_witness(
+    folder: Annotated[Path, typer.Argument(help="where to, for example keys/gatekeeper")],
+    name: Annotated[str, typer.Option(help="the witness's name, such as gatekeeper.example.com")],
+) -> None:
+    """Make a witness's key; what it watches is listed in the file `logs` beside it."""
+    witnessing.make(folder, name)
+    run.say((folder / witnessing.VKEY).read_text(encoding="utf-8").strip())
 
 
 @cli.command()

@@ -165,7 +165,9 @@ def _told(readme: str, contents: Contents) -> str:
 
 def _add(archive: zipfile.ZipFile, path: str, content: bytes) -> None:
     info = zipfile.ZipInfo(path, _MOMENT)
-    info.compress_type = zipfile.ZIP_DEFLATED
+    # Tiles are hashes, and most of a pack: pressing them would cost more time than it saves bytes.
+    stored = path.startswith("tile/")
+    info.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
     info.external_attr = (0o755 if path.endswith(".sh") else 0o644) << 16
     archive.writestr(info, content)
 
