@@ -51,6 +51,12 @@ def work_dir() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def data_of_its_own(work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys, tiles and the sealer's memory belong to one ledger: no test finds another's."""
+    monkeypatch.setenv("RLG_DATA", str(work_dir / "data" / uuid.uuid4().hex))
+
+
 @pytest.fixture(scope="session")
 def postgres(work_dir: Path) -> Iterator[EmbeddedPostgres]:
     """One server for the session."""
