@@ -38,13 +38,18 @@ run: .venv/run.stamp ## install, start PostgreSQL, Kafka and all services, load 
 demo: .venv/run.stamp ## load the demo into a running development ledger
 	@$(PY) -m demo
 
+# Tests with a broker, a browser or the whole product fill the machine by themselves; all others share
+# it two at a time, each process with a PostgreSQL of its own.
+ALONE := kafka or browser or slow
+
 .PHONY: test
 test: .venv/dev.stamp ## the whole suite on a real PostgreSQL, a real Kafka and a real browser
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not ($(ALONE))"
+	@$(PY) -m pytest -m "$(ALONE)"
 
 .PHONY: test-fast
 test-fast: .venv/dev.stamp ## the inner loop: without servers, browser and slow tests
-	@$(PY) -m pytest -q -m "not postgres and not kafka and not browser and not slow"
+	@$(PY) -m pytest -q -n 2 -m "not postgres and not kafka and not browser and not slow"
 
 .PHONY: check
 check: .venv/dev.stamp ## lint, format, types and import contracts
