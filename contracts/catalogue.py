@@ -81,6 +81,8 @@ _MODELS: dict[str, type[Payload]] = {
     # the ledger about itself
     "ledger.corrected.v1": ledger.LedgerCorrected,
     "ingest.quarantined.v1": ledger.IngestQuarantined,
+    "event.redaction_requested.v1": ledger.EventRedactionRequested,
+    "event.redacted.v1": ledger.EventRedacted,
     # earlier majors that are still taken
     **{name: each.model for name, each in earlier.EARLIER.items() if each.accepted},
 }

@@ -145,7 +145,7 @@ class Event(BaseModel):
 
     @property
     def reading(self) -> Reading | None:
-        """What `contracts.catalogue.parse` found out; None for an event made in another way."""
+        """What `contracts.catalogue.parse` found out; else None."""
         return getattr(self, "_reading", None)
 
     def remember(self, reading: Reading) -> None:
@@ -163,8 +163,7 @@ class Origin(BaseModel):
     via: str | None = None
     """The service that acted for the principal, for example `service:gatekeeper`."""
     connection: str | None = None
-    raw_sha256: str | None = None
-    """SHA-256 (hex) of the bytes received, where an adapter translated them."""
+    raw_sha256: str | None = None  # hex, of the bytes received, where an adapter translated them
 
 
 class Receipt(BaseModel):
@@ -188,7 +187,7 @@ class Receipt(BaseModel):
 
 
 class RecordedEvent(BaseModel):
-    """One event as the ledger gives it out: a page's item, a Kafka record's value."""
+    """One event as given out: in a page, on Kafka. `redacted`: its content was removed."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
@@ -199,6 +198,7 @@ class RecordedEvent(BaseModel):
     assurance: Assurance
     via: str | None = None
     commitment: str
+    redacted: bool = False
     event: dict[str, Any]
     """The CloudEvent as recorded."""
 
@@ -241,7 +241,7 @@ class Page(BaseModel):
 class HistoryPage(BaseModel):
     """A subject's events in order of version; `version` is the last one within `as_of`."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     subject: str
     version: int

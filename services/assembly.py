@@ -24,6 +24,7 @@ from services.kit.service import App, Service, add_health, compose, new_app
 from services.kit.settings import LOOPBACK, SettingsError, Shared, read, refuse_unknown
 from services.ledger import service as ledger_service
 from services.ledger.sealing import service as sealing_service
+from services.ledger.sealing.where import Neighbours
 from services.ledger.settings import LedgerSettings
 from services.projector import service as projector_service
 from services.projector.settings import ProjectorSettings
@@ -76,6 +77,10 @@ class Calls:
             made = Client(f"http://{called}", self._own_key(caller), service.app)
         self._clients.append(made)
         return made
+
+    def neighbours(self) -> Neighbours:
+        """Return who is in this process, for the ledger: they can be its witnesses."""
+        return Neighbours(self.dial, lambda: tuple(self._built))
 
     def dial(self, url: str) -> Client:
         """Return a client for a witness: in process when a service here has that name, else out.
@@ -166,7 +171,7 @@ def _build(name: str, settings: Settings, ring: Keyring, calls: Calls) -> Servic
     if name == "sealer":
         return sealing_service.build(shared, settings.ledger)
     if name == "ledger":
-        return ledger_service.build(shared, settings.ledger, ring, calls.dial)
+        return ledger_service.build(shared, settings.ledger, ring, calls.neighbours())
     ledger = HttpLedger(calls.client(name, "ledger"))
     if name == "gatekeeper":
         return gatekeeper_service.build(shared, settings.gatekeeper, ring, ledger)

@@ -25,3 +25,26 @@ class IngestQuarantined(Payload):
     raw_sha256: Sha256Hex
     reason: Prose
     adapter_version: Label
+
+
+class EventRedactionRequested(Payload):
+    """Somebody asks that an event's content be removed. Nothing goes before another agrees."""
+
+    composed = ("event:{position}",)
+
+    position: int = Field(ge=1)
+    reason: Prose
+    requested_by: Principal
+
+
+class EventRedacted(Payload):
+    """An event's content was removed. Its leaf, position, versions and times stay, proven."""
+
+    composed = ("event:{position}",)
+
+    position: int = Field(ge=1)
+    commitment: Sha256Hex
+    """Of what was removed: it opens no more."""
+    reason: Prose
+    requested_by: Principal
+    approved_by: Principal

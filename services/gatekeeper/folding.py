@@ -54,7 +54,7 @@ def fold(release: str, gate: str, pages: Iterable[HistoryPage]) -> Facts:
 
 
 def _take(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
-    if not event.type.startswith(OURS):
+    if event.redacted or not event.type.startswith(OURS):  # what was removed counts for nothing
         return
     name = event.type.removeprefix(OURS)
     ours = event.data.get("release_id") in {None, facts.release}

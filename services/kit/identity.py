@@ -36,6 +36,7 @@ SCOPES = {
     "decision:make": "approve and reject, as a person",
     "act-as": "act for a person (our own services)",
     "role:write": "assign and revoke roles: appoint approvers",
+    "redact": "ask for and agree to the removal of an event's content",
     "admin": "replay quarantined deliveries, manage",
 }
 DEMO_KEY = "demo-key"

@@ -14,7 +14,15 @@ from services.kit.identity import Principal
 from services.ledger.bindings import check_count
 from services.ledger.model import Outcome, Submission
 
-OURS_ALONE = frozenset({f"{OURS}decision.recorded.v1", f"{OURS}policy.activated.v1"})
+OURS_ALONE = frozenset(
+    {
+        f"{OURS}decision.recorded.v1",
+        f"{OURS}policy.activated.v1",
+        # Written by the ledger itself, when it has removed something: see `redactions`.
+        f"{OURS}event.redaction_requested.v1",
+        f"{OURS}event.redacted.v1",
+    }
+)
 """Types that only a service of ours may write: others would trust them as judged by us."""
 NEEDED = {
     **dict.fromkeys(OURS_ALONE, "act-as"),

@@ -10,8 +10,10 @@ import functools
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from contracts import catalogue, ijson
 from contracts.event import MAX_EVENT_BYTES, Event, Origin, RecordedEvent, format_time
@@ -22,6 +24,7 @@ from services.ledger.receipt import Acknowledgement
 
 SALT_BYTES = 16
 _EVENT, _ORIGIN = b'{"event":', b',"origin":'
+_REDACTED = b'"redacted":true,'
 
 
 def make(submission: Submission) -> Item:
@@ -90,6 +93,19 @@ class Recorded:
     recorded_at: datetime
     commitment: bytes
     body: bytes
+    redacted: bool = False
+    """Its content was removed; `body` is a stand-in that opens no commitment."""
+
+    def standing_in(self, left: Mapping[str, Any]) -> Recorded:
+        """Return the event with a body of what is left of it; for the columns see `queries`."""
+        moment = left["occurred_at"]
+        event = {"id": str(left["event_uuid"]), "source": left["source"], "specversion": "1.0",
+                 "type": left["type"]}  # fmt: skip
+        if moment is not None:
+            event["time"] = format_time(moment)
+        origin = {"assurance": left["assurance"], "principal": left["principal"]}
+        body = b"".join((_EVENT, ijson.dumps({**event}), _ORIGIN, ijson.dumps({**origin}), b"}"))
+        return replace(self, body=body)
 
     @property
     def event(self) -> bytes:
@@ -116,7 +132,8 @@ class Recorded:
         moment = format_time(self.recorded_at).encode()
         return b"".join((
             b"{", assurance, b'"commitment":"', self.commitment.hex().encode(), place, principal,
-            b'"recorded_at":"', moment, b'","versions":', ijson.dumps(dict(self.versions)), b",",
+            b'"recorded_at":"', moment, b'",', _REDACTED if self.redacted else b"",
+            b'"versions":', ijson.dumps(dict(self.versions)), b",",
             via, b'"event":', self.event, b"}",
         ))  # fmt: skip
 

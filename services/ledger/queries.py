@@ -6,7 +6,8 @@ backwards along them. So "the last one that is not after …" is found by halvin
 
 A page gives at least one row. Its columns: `head`; `until`, how far it looked (of a history: its
 last version); an event's own, NULL where there is none; and once, `ids` and `keys` of all subjects.
-The event behind the last one that fits comes without its body: there is more.
+The event behind the last one that `fits` comes without its body: there is more. One that fits and
+has none was redacted.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ SELECT position, commitment FROM ledger.event WHERE ledger_id = $1 ORDER BY posi
 """
 """The last event. $1 ledger."""
 
-_BODY = """CROSS JOIN LATERAL (
+# A body that was redacted is not there; the event keeps its place.
+_BODY = """LEFT JOIN LATERAL (
        SELECT body FROM ledger.event_body
-        WHERE ledger_id = $1 AND position = e.position LIMIT 1) AS stored"""
+        WHERE ledger_id = $1 AND position = e.position LIMIT 1) AS stored ON true"""
 _EVENTS = f"""
 SELECT e.position, e.subject_ids, e.versions, e.recorded_at, e.commitment, stored.body,
        ARRAY(SELECT key FROM unnest(e.subject_ids) WITH ORDINALITY AS given(id, nth)
@@ -32,6 +34,11 @@ MANY = f"""
 {_EVENTS} WHERE e.ledger_id = $1 AND e.position = ANY($2::bigint[]) ORDER BY e.position
 """
 """Events by position. $1 ledger, $2 positions."""
+STAND_IN = """
+SELECT position, event_uuid, source, type, occurred_at, principal, assurance
+  FROM ledger.event WHERE ledger_id = $1 AND position = ANY($2::bigint[])
+"""
+"""What is left of redacted events. $1 ledger, $2 positions."""
 BY_ID = f"{_EVENTS} WHERE e.event_uuid = $2 AND e.ledger_id = $1 AND e.source = $3"
 """One event. $1 ledger, $2 the key of its id, $3 source."""
 
@@ -82,18 +89,18 @@ def _page(steps: list[str], found: str, until: str) -> str:
 WITH RECURSIVE {given}, page AS MATERIALIZED (
     SELECT *, nth = 1 OR (nth <= $2 AND size <= $3) AS fits
       FROM (SELECT *, row_number() OVER along AS nth,
-                   sum(octet_length(body)) OVER along AS size
+                   sum(coalesce(octet_length(body), 0)) OVER along AS size
               FROM (SELECT e.position, e.subject_ids, e.versions, e.recorded_at, e.commitment,
                            stored.body FROM {found} LIMIT $2::bigint + 1) AS candidate
             WINDOW along AS (ORDER BY position ROWS UNBOUNDED PRECEDING)) AS summed
-     WHERE nth <= 2 OR size - octet_length(body) <= $3
+     WHERE nth <= 2 OR size - coalesce(octet_length(body), 0) <= $3
 ), named AS (
     SELECT array_agg(id) AS ids, array_agg(key) AS keys
       FROM (SELECT DISTINCT unnest(subject_ids) AS id FROM page WHERE fits) AS met
      CROSS JOIN LATERAL (SELECT key FROM ledger.subject
                           WHERE ledger_id = $1 AND subject_id = met.id LIMIT 1) AS subject
 )
-SELECT head, {until} AS until, position, subject_ids, versions, recorded_at, commitment,
+SELECT head, {until} AS until, position, subject_ids, versions, recorded_at, commitment, fits,
        CASE WHEN fits THEN body END AS body,
        CASE WHEN nth = 1 THEN (SELECT ids FROM named) END AS ids,
        CASE WHEN nth = 1 THEN (SELECT keys FROM named) END AS keys

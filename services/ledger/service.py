@@ -12,9 +12,8 @@ from contracts.problem import Unavailable
 from services.kit import database, logs, service
 from services.kit.identity import Keyring
 from services.kit.kafka import KafkaProducer, ensure_topics
-from services.kit.remote import Client
 from services.kit.settings import SettingsError, Shared
-from services.ledger import api, health, proofs
+from services.ledger import api, health, proofs, redactions
 from services.ledger.appender import Appender
 from services.ledger.certify import Standbys
 from services.ledger.databases import Database
@@ -27,7 +26,8 @@ from services.ledger.ingest import Ingest
 from services.ledger.lease import Lease
 from services.ledger.preflight import Away, Preflight
 from services.ledger.relay import Relay
-from services.ledger.sealing.service import Seals, dial_out
+from services.ledger.sealing.service import ALONE, Seals
+from services.ledger.sealing.where import Neighbours
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Reader
 from services.ledger.tables import LedgerRow
@@ -35,7 +35,7 @@ from services.ledger.wake import Wake
 from services.ledger.writer import Writer
 
 NAME = "ledger"
-REVISION = "0007"
+REVISION = "0008"
 """The migration that this code is written for."""
 ENGINE_SIZE = 2
 """Connections of each database for what is seldom asked; reads and appends have their own."""
@@ -45,14 +45,15 @@ _log = logs.get(__name__)
 
 def build(
     shared: Shared, settings: LedgerSettings, keyring: Keyring,
-    dial: Callable[[str], Client] = dial_out,
+    neighbours: Neighbours = ALONE,
 ) -> service.Service:  # fmt: skip
-    """Return the service; nothing is opened before its `run`. `dial` opens clients of witnesses."""
-    parts = _Parts(shared, settings, dial)
+    """Return the service; nothing is opened before its `run`. `neighbours` may be witnesses."""
+    parts = _Parts(shared, settings, neighbours)
     app = service.new_app(NAME, "The append-only log: events in, histories and proofs out.")
     told = parts.seals.told
     api.add_routes(app, api.Desk(parts.reader, parts.wake, parts.appender_for, keyring, *told))
     app.include_router(proofs.router)
+    app.include_router(redactions.router)
     hooks_api.add_routes(app, parts.hooks, keyring)
     hard, soft = health.checks(parts.reader.placement, parts.preflights)
     (soft or hard).update(health.safety(parts.reader.placement, parts.standbys, parts.fence))
@@ -66,9 +67,7 @@ def build(
 class _Parts:
     """What the service consists of; `run` opens it, works, and closes it."""
 
-    def __init__(
-        self, shared: Shared, settings: LedgerSettings, dial: Callable[[str], Client]
-    ) -> None:
+    def __init__(self, shared: Shared, settings: LedgerSettings, neighbours: Neighbours) -> None:
         if shared.database_url is None:
             raise SettingsError("DATABASE_URL is not set; the ledger needs a PostgreSQL")
         url = shared.database_url.get_secret_value()
@@ -87,7 +86,9 @@ class _Parts:
         bases = self.reader.placement.databases if settings.certified else ()
         self.standbys = {base: Standbys(base.url) for base in bases}
         self.wake = Wake(self.reader)
-        self.seals = Seals(shared, settings, lambda name: settings.elsewhere.get(name, url), dial)
+        self.seals = Seals(
+            shared, settings, lambda name: settings.elsewhere.get(name, url), neighbours
+        )
         self._ingest = self._new_ingest()
         known = connections.read(settings.connections_file, dev=shared.dev)
         self.hooks = Hooks(HookStore(url), self.reader, self.appender_for, known)
@@ -123,6 +124,7 @@ class _Parts:
             await self._open()
             await self.hooks.store.open()
             tasks = self._appending() | self._waking() | self._kafka() | await self.seals.tasks()
+            tasks["redactions"] = functools.partial(redactions.sweep, self.reader)
             work = service.background(NAME, hooks=self.hooks.run, **tasks)
             await stack.enter_async_context(work)
             yield

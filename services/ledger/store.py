@@ -89,6 +89,7 @@ class Reader:
         else:
             rows = await self._ask(name, queries.AFTER, *asked)
         events, more = _events(rows)
+        events = await self._stand_in(name, events)
         scanned_to = events[-1].position if more else max(rows[0]["until"], after)
         return Window(events, rows[0]["head"], scanned_to)
 
@@ -102,14 +103,14 @@ class Reader:
     async def many(self, name: str, positions: Sequence[int]) -> list[Recorded]:
         """Return the events at the given positions that exist, in order of position."""
         rows = await self._ask(name, queries.MANY, list(positions))
-        return [_recorded(row, row["keys"]) for row in rows]
+        return await self._stand_in(name, [_recorded(row, row["keys"]) for row in rows])
 
     async def by_id(self, name: str, source: str, event_id: str) -> Recorded:
         """Return the event that has this source and id, or raise `NotFound`."""
         rows = await self._ask(name, queries.BY_ID, event_uuid(event_id), source)
         if not rows:
             raise NotFound(f"the ledger {name} has no event {event_id!r} from {source!r}")
-        return _recorded(rows[0], rows[0]["keys"])
+        return (await self._stand_in(name, [_recorded(rows[0], rows[0]["keys"])]))[0]
 
     async def history(
         self,
@@ -128,12 +129,21 @@ class Reader:
             rows = await self._ask(name, queries.HISTORY_AS_OF, *asked, as_of)
         else:
             rows = await self._ask(name, queries.HISTORY_AT, *asked, as_of)
-        return HistoryWindow(_events(rows)[0], rows[0]["until"], rows[0]["head"])
+        events = await self._stand_in(name, _events(rows)[0])
+        return HistoryWindow(events, rows[0]["until"], rows[0]["head"])
 
     async def close(self) -> None:
         """Close the connections."""
         for base in self.placement.databases:
             await base.close()
+
+    async def _stand_in(self, name: str, events: list[Recorded]) -> list[Recorded]:
+        """Return the events, with what is left of those that were redacted in their place."""
+        gone = [each.position for each in events if each.redacted]
+        if not gone:
+            return events
+        left = {row["position"]: row for row in await self._ask(name, queries.STAND_IN, gone)}
+        return [each.standing_in(left[each.position]) if each.redacted else each for each in events]
 
     async def _ask(self, name: str, query: str, *values: Any) -> list[Any]:
         ledger_id = self.placement.ledger(name).id
@@ -156,7 +166,7 @@ def _events(rows: Sequence[Any]) -> tuple[list[Recorded], bool]:
     if not found:
         return [], False
     keys = dict(zip(found[0]["ids"] or (), found[0]["keys"] or (), strict=True))
-    fitting = [row for row in found if row["body"] is not None]
+    fitting = [row for row in found if row["fits"]]
     events = [_recorded(row, [keys[id_] for id_ in row["subject_ids"]]) for row in fitting]
     return events, len(fitting) < len(found)
 
@@ -167,5 +177,6 @@ def _recorded(row: Any, keys: Iterable[str]) -> Recorded:
         versions=dict(zip(keys, row["versions"], strict=True)),
         recorded_at=row["recorded_at"],
         commitment=row["commitment"],
-        body=row["body"],
+        body=row["body"] or b"",
+        redacted=row["body"] is None,
     )

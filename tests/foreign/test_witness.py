@@ -35,8 +35,8 @@ from services.kit.tlog.note import Ed25519Signer, Note, read_signatures
 from services.kit.tlog.policy import Policy
 from services.kit.tlog.tiles import Edge, Files, TileReader
 from services.kit.tlog.witness import SIZE_TYPE, Request
-from services.ledger.sealing.service import dial_out
 from services.ledger.sealing.shelf import Folder
+from services.ledger.sealing.where import dial_out
 from services.ledger.sealing.witnesses import Witnesses
 from tests.foreign.conftest import Install, program
 

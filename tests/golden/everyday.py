@@ -178,6 +178,10 @@ PAYLOADS: dict[str, dict[str, Any]] = {
                             "correction": {"name": "Payments"}},
     "ingest.quarantined.v1": {"connection": "github", "raw_sha256": SHA256,
                               "reason": "no such member", "adapter_version": "1"},
+    "event.redaction_requested.v1": {"position": 3, "reason": "names a person",
+                                     "requested_by": "key:dpo"},
+    "event.redacted.v1": {"position": 3, "commitment": SHA256, "reason": "names a person",
+                          "requested_by": "key:dpo", "approved_by": "key:auditor"},
 }  # fmt: skip
 _ORIGINS = {
     "approval.requested.v1": CONSOLE, "approval.decided.v1": CONSOLE,

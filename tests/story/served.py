@@ -12,7 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +33,14 @@ def free_port() -> int:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The caller's environment without our own settings, plus `more`."""
+    """The caller's environment without our own settings, plus `more`.
+
+    Data are those of the test (tests/conftest.py), and never those of the folder that we stand in.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    return kept | {"RLG_DEV": "1", "RLG_DEMO": "0", "PYTHONUNBUFFERED": "1"} | more
+    data = os.environ.get("RLG_DATA") or str(Path(tempfile.gettempdir()) / f"rlg-{uuid.uuid4()}")
+    ours = {"RLG_DEV": "1", "RLG_DEMO": "0", "RLG_DATA": data, "PYTHONUNBUFFERED": "1"}
+    return kept | ours | more
 
 
 @dataclass
@@ -125,6 +132,7 @@ def apart(name: str, folder: Path, database_url: str, kafka: str, **more: str) -
     env = (
         environment(
             DATABASE_URL=database_url,
+            RLG_DATA=str(folder / "data"),
             KAFKA_BOOTSTRAP_SERVERS=kafka,
             RLG_SERVICE_KEY="demo-key",
             RLG_LEDGER_URL=f"http://127.0.0.1:{ports['ledger']}",
@@ -133,7 +141,12 @@ def apart(name: str, folder: Path, database_url: str, kafka: str, **more: str) -
         | more
     )
     processes = [Process(part, port, env, folder / f"{part}.log") for part, port in ports.items()]
-    for process in processes:
-        process.wait_until_ready()
+    try:
+        for process in processes:
+            process.wait_until_ready()
+    except BaseException:
+        for process in processes:
+            process.stop()
+        raise
     ledger, gatekeeper, projector = (process.url for process in processes)
     return Shape(name, ledger, gatekeeper, projector, projector, processes)

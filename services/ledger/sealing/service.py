@@ -12,7 +12,6 @@ from contracts import topics
 from contracts.problem import Unavailable
 from services.kit import service
 from services.kit.kafka import KafkaProducer, Record, ensure_topics
-from services.kit.remote import Client
 from services.kit.settings import SettingsError, Shared
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.note import Ed25519Signer, Note
@@ -22,18 +21,14 @@ from services.ledger.sealing.published import Published
 from services.ledger.sealing.sealer import Places, Sealer, unwitnessed
 from services.ledger.sealing.source import Source
 from services.ledger.sealing.state import SqliteStates
-from services.ledger.sealing.where import POLICY, Where, prepare, seals_here
+from services.ledger.sealing.where import POLICY, Neighbours, Where, prepare, seals_here
 from services.ledger.sealing.witnesses import Witnesses
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Reader
 
 NAME = "sealer"
+ALONE = Neighbours()
 Tasks: TypeAlias = dict[str, Callable[[], Awaitable[None]]]
-
-
-def dial_out(url: str) -> Client:
-    """Open a client for a witness somewhere else; it asks for no key."""
-    return Client(url, "")
 
 
 def _record(name: str, note: Note) -> Record:
@@ -49,7 +44,7 @@ class Seals:
 
     def __init__(
         self, shared: Shared, settings: LedgerSettings, url_of: Callable[[str], str],
-        dial: Callable[[str], Client] = dial_out,
+        neighbours: Neighbours = ALONE,
     ) -> None:  # fmt: skip
         self._where = Where(shared, settings)
         self._ledgers = settings.ledgers
@@ -59,7 +54,7 @@ class Seals:
         )
         self._signs: dict[str, Callable[[bytes], str]] = {}
         here = seals_here(shared, settings)
-        self._sealing = Sealing(shared, settings, url_of, dial) if here else None
+        self._sealing = Sealing(shared, settings, url_of, neighbours) if here else None
 
     @property
     def told(self) -> tuple[Published, dict[str, Callable[[bytes], str]]]:
@@ -111,13 +106,13 @@ class Sealing:
 
     def __init__(
         self, shared: Shared, settings: LedgerSettings, url_of: Callable[[str], str],
-        dial: Callable[[str], Client] = dial_out,
+        neighbours: Neighbours = ALONE,
     ) -> None:  # fmt: skip
-        """`dial` opens a client for a witness's submission prefix."""
+        """`neighbours`: who can be a witness here."""
         self._shared = shared
         self._settings = settings
         self._url_of = url_of
-        self._dial = dial
+        self._neighbours = neighbours
         self._witnesses: dict[str, Witnesses] = {}
         self._where = Where(shared, settings)
         self._sealers: dict[str, Sealer] = {}
@@ -144,7 +139,7 @@ class Sealing:
         """In development mode, make keys and begin the log of a ledger that has neither."""
         if self._shared.dev:
             for name in self._settings.ledgers:
-                await asyncio.to_thread(prepare, self._where, name)
+                await asyncio.to_thread(prepare, self._where, name, self._neighbours)
 
     async def _seal(self, name: str) -> None:
         if name not in self._sealers:
@@ -170,7 +165,9 @@ class Sealing:
         except NotAPolicy as error:
             raise SettingsError(f"{file}: {error}") from None
         required, shelf = self._settings.witness_required, self._where.shelf(name)
-        self._witnesses[name] = Witnesses(name, policy, shelf, self._dial, required=required)
+        self._witnesses[name] = Witnesses(
+            name, policy, shelf, self._neighbours.dial, required=required
+        )
         return self._witnesses[name].cosign
 
     async def _announce(self, name: str, note: Note, _size: int) -> None:

@@ -43,7 +43,6 @@ SELECT min(position) FROM unnest($2::bigint[], $3::integer[], $4::bigint[])
           AND h.position = entry.position)
 """
 _ENTRIES = "SELECT count(*) FROM ledger.history WHERE ledger_id = $1 AND position <= $2"
-_HEAD = "SELECT coalesce(max(position), 0) FROM ledger.event WHERE ledger_id = $1"
 _LEDGER = "SELECT ledger_id FROM ledger.ledger WHERE name = $1"
 
 
@@ -59,11 +58,6 @@ class Source:
         self._id = 0
         self._connection: database.Connection | None = None
         self._names: dict[int, Name] = {}
-
-    async def head(self) -> int:
-        """Return the last position, 0 when there is none."""
-        connection = await self._open()
-        return int(await connection.fetchval(_HEAD, self._id))
 
     async def rows(self, after: int, limit: int) -> list[Row]:
         """Return up to `limit` events after a position, in order."""

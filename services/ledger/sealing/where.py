@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from services.kit import witnessing
+from services.kit.remote import Client
 from services.kit.settings import SettingsError, Shared
 from services.ledger.sealing import keys, sealer
 from services.ledger.sealing.sealer import SealerRefuses
@@ -15,6 +18,22 @@ from services.ledger.settings import LedgerSettings
 
 POLICY = "policy"
 WITNESSES = ("gatekeeper", "projector")
+
+
+def dial_out(url: str) -> Client:
+    """Open a client for a witness somewhere else; it asks for no key."""
+    return Client(url, "")
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Who is in this process too: the witnesses of a development installation.
+
+    `dial` opens a client for a submission prefix, `names` says who can be reached by name.
+    """
+
+    dial: Callable[[str], Client] = dial_out
+    names: Callable[[], Sequence[str]] = tuple
 
 
 class Where:
@@ -50,24 +69,26 @@ def begin(shared: Shared, settings: LedgerSettings, ledger: str) -> str:
     return own.origin
 
 
-def prepare(where: Where, ledger: str) -> None:
+def prepare(where: Where, ledger: str, neighbours: Neighbours) -> None:
     """Make what a development installation lacks: keys, a policy, and the beginning of a log."""
     folder, shelf = where.keys(ledger), where.shelf(ledger)
     if not (folder / keys.SEALER).exists():
         # An origin is never used twice: each installation has its own.
         keys.make(folder, f"release-ledger.localhost/{ledger}/{secrets.token_hex(4)}")
     if not (folder / POLICY).exists():
-        (folder / POLICY).write_text(_development_policy(where, ledger), encoding="utf-8")
+        (folder / POLICY).write_text(_policy(where, ledger, neighbours.names()), encoding="utf-8")
     states, own = SqliteStates(where.state), keys.sealer(folder)
     if states.load(own.origin) is None and shelf.read(CHECKPOINT) is None:
         sealer.begin(states, shelf, own)
 
 
-def _development_policy(where: Where, ledger: str) -> str:
-    """Return a policy by which the other two services of this installation are the witnesses."""
+def _policy(where: Where, ledger: str, names: Sequence[str]) -> str:
+    """Return a policy by which the other services in this process are the witnesses."""
     lines = [f"log {(where.keys(ledger) / 'sealer.vkey').read_text(encoding='utf-8').strip()}"]
-    for name in WITNESSES:
+    known = [name for name in WITNESSES if name in names]
+    for name in known:
         witnessing.make(where.keys(name), f"release-ledger.localhost/{name}")
         vkey = (where.keys(name) / witnessing.VKEY).read_text(encoding="utf-8").strip()
         lines.append(f"witness {name} {vkey} http://{name}{witnessing.PATH}")
-    return "\n".join([*lines, f"group both all {' '.join(WITNESSES)}", "quorum both", ""])
+    quorum = [f"group all all {' '.join(known)}", "quorum all"] if known else ["quorum none"]
+    return "\n".join([*lines, *quorum, ""])

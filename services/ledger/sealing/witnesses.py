@@ -51,6 +51,7 @@ class Witnesses:
         self._asked = [member for member in policy.witnesses if member.url]
         self._clients: dict[str, Client] = {}
         self._sizes: dict[str, int] = {}
+        self._silent: set[str] = set()
         self.trouble: str | None = None
         """Who has not cosigned the newest checkpoint, when the quorum is not met."""
 
@@ -83,7 +84,9 @@ class Witnesses:
                 return await self._submit(member, note, head)
         except (Problem, TimeoutError, NotANote, ProofError) as error:
             why = str(error) or type(error).__name__
-            _log.warning("witness.failed", ledger=self._ledger, witness=member.name, reason=why)
+            if member.name not in self._silent:  # said once, counted each time
+                _log.warning("witness.failed", ledger=self._ledger, witness=member.name, reason=why)
+            self._silent.add(member.name)
             metrics.count("rlg_witness_failures_total", ledger=self._ledger, witness=member.name)
             return None
 
@@ -101,6 +104,7 @@ class Witnesses:
         if status != _OK:
             raise NotANote(f"{status} {answer[:200].decode(errors='replace').strip()}")
         self._sizes[member.name] = head.size
+        self._silent.discard(member.name)
         return _own(member, note, answer)
 
     def _proof(self, old: int, head: Checkpoint) -> tuple[bytes, ...]:

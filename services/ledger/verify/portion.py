@@ -70,8 +70,7 @@ def check_rows(
             made = look(row, names)
         if made != entry:
             raise Tampered(position, _difference(made, entry))
-        if row.type == REDACTED:
-            portion.redacted += _redacted(row)
+        portion.redacted += redactions_in(row)
     if len(rows) < len(entries):
         raise Tampered(first + len(rows), "it was sealed and the log does not have it any more")
 
@@ -110,7 +109,9 @@ def opens(row: Row, names: Mapping[int, Name]) -> bytes:
     return leaf_of(row, names)
 
 
-def _redacted(row: Row) -> list[int]:
-    """Return the position that a redaction's record excuses; none if its own body is gone."""
+def redactions_in(row: Row) -> list[int]:
+    """Return the position that a redaction's record excuses; none for any other event."""
+    if row.type != REDACTED:
+        return []
     data = json.loads(row.body or b"{}").get("event", {}).get("data", {})
     return [data["position"]] if isinstance(data.get("position"), int) else []

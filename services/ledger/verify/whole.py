@@ -20,7 +20,7 @@ from services.ledger.sealing.leaves import Tampered
 from services.ledger.sealing.naming import NameChecker
 from services.ledger.sealing.shelf import Shelf
 from services.ledger.sealing.source import Source
-from services.ledger.verify.portion import Portion, check_rows, check_tree
+from services.ledger.verify.portion import Portion, check_rows, check_tree, redactions_in
 from services.ledger.verify.tally import Broken
 
 BUNDLES = 16
@@ -74,13 +74,13 @@ def verify(
             report.portion.join(portion)
             progress(portion.events)
         report.portion.tally.begins()
+        if job.url is not None:
+            report.unsealed = asyncio.run(_rest(job, report.portion)) - job.head.size
         _excused(report.portion)
     except (Tampered, Broken, ProofError) as error:
         raise Refused(str(error)) from error
     if report.portion.events != job.head.size:
         raise Refused(f"{report.portion.events} events were checked and {job.head.size} are sealed")
-    if job.url is not None:
-        report.unsealed = asyncio.run(_rest(job, report.portion)) - job.head.size
     return report
 
 
@@ -148,9 +148,18 @@ async def _rest(job: Job, portion: Portion) -> int:
         entries = portion.entries if job.quick else await source.entries(job.head.size)
         if entries != portion.entries:
             raise Refused(f"histories have {entries} entries and events say {portion.entries}")
-        return await source.head()
+        return await _tail(source, job.head.size, portion)
     finally:
         await source.close()
+
+
+async def _tail(source: Source, after: int, portion: Portion) -> int:
+    """Return the log's head; take redactions that are recorded and not sealed yet."""
+    while rows := await source.rows(after, WIDTH):
+        for row in rows:
+            portion.redacted += redactions_in(row)
+        after = rows[-1].position
+    return after
 
 
 def _source(job: Job) -> Source:

@@ -66,8 +66,8 @@ class Fact:
 
     @cached_property
     def ours(self) -> bool:
-        """Whether the type is from our catalogue."""
-        return str(self.event.event.get("type", "")).startswith(OURS)
+        """Whether the type is from our catalogue, and its content is there."""
+        return not self.event.redacted and str(self.event.event.get("type", "")).startswith(OURS)
 
     @cached_property
     def type(self) -> str:

@@ -44,6 +44,8 @@ def apply(fact: Fact, rows: Rows) -> None:
 
 def describe(fact: Fact) -> Words:
     """Return tone, title and detail. A type without words of its own is shown by its name."""
+    if fact.event.redacted:
+        return "neutral", "Redacted", f"the content of a {fact.type} was removed"
     words = WORDS.get(fact.name)
     if words is not None:
         return words(fact)

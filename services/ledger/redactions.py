@@ -1,0 +1,176 @@
+"""Redaction: the content of an event is removed; that it was there, and what the tree says, stays.
+
+Two people: one asks and says why, another agrees. Both acts are events. The body goes after the
+second one is committed, in a function of the database that refuses anything not so recorded; a
+crash in between costs nothing, because `sweep` removes whatever is recorded and still there.
+What remains: position, versions, times, type, source, principal, commitment – and every proof.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts import catalogue
+from contracts.event import OURS, Origin
+from contracts.problem import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from services.kit import database, logs
+from services.kit.identity import Principal
+from services.ledger import hot
+from services.ledger.databases import Database
+from services.ledger.hot import Desk
+from services.ledger.model import Submission
+from services.ledger.store import Reader
+
+ASKED, DONE = f"{OURS}event.redaction_requested.v1", f"{OURS}event.redacted.v1"
+SWEEP_SECONDS = 60.0
+_ERASE = "SELECT ledger.erase_v1($1, $2)"
+_LEFT = """
+SELECT substr(key, 7)::bigint AS position FROM ledger.subject
+ WHERE ledger_id = $1 AND key >= 'event:' AND key < 'event;' AND key ~ '^event:[1-9][0-9]{0,17}$'
+   AND EXISTS (SELECT FROM ledger.event_body AS b
+                WHERE b.ledger_id = $1 AND b.position = substr(key, 7)::bigint)
+   AND ledger.redacted_v1($1, substr(key, 7)::bigint)
+"""
+router = APIRouter(prefix=f"{hot.PREFIX}/redactions", tags=["redaction"])
+_log = logs.get(__name__)
+
+
+class RedactionRequest(BaseModel):
+    """Which event's content is to be removed, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    position: int = Field(ge=1, lt=2**63)
+    reason: str = Field(min_length=1, max_length=2000)
+
+
+class Redaction(BaseModel):
+    """How far a redaction has come."""
+
+    position: int
+    state: str
+    """`requested` or `redacted`."""
+    reason: str
+    requested_by: str
+    approved_by: str | None = None
+
+
+async def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+AtDesk = Annotated[Desk, Depends(_desk)]
+Position = Annotated[int, Path(ge=1, lt=2**63)]
+
+
+@router.post("", status_code=202)
+async def ask(ledger: str, asked: RedactionRequest, request: Request, desk: AtDesk) -> Redaction:
+    """Ask for a redaction. Needs the scope `redact`; nothing is removed before another agrees."""
+    who = desk.require(request.headers, "redact")
+    found = await desk.reader.at(ledger, asked.position)
+    if found.as_model().type in {ASKED, DONE}:
+        raise Invalid("the record of a redaction is not redacted")
+    newest = desk.published.newest(ledger)
+    if newest is None or newest.size < asked.position:
+        raise Conflict(f"position {asked.position} is not sealed yet: ask again in a second")
+    data = {"position": asked.position, "reason": asked.reason, "requested_by": who.id}
+    await _append(desk, ledger, who, ASKED, data, {})
+    return await _state(desk, ledger, asked.position)
+
+
+@router.post("/{position}/approval")
+async def approve(ledger: str, position: Position, request: Request, desk: AtDesk) -> Redaction:
+    """Agree to a redaction that somebody else asked for: the content is removed."""
+    who = desk.require(request.headers, "redact")
+    state = await _state(desk, ledger, position)
+    if state.state == "requested":
+        if who.id == state.requested_by:
+            raise Forbidden("whoever asks for a redaction cannot agree to it: it takes two")
+        at = (await desk.reader.at(ledger, position)).commitment.hex()
+        data = {
+            "position": position, "commitment": at, "reason": state.reason,
+            "requested_by": state.requested_by, "approved_by": who.id,
+        }  # fmt: skip
+        await _append(desk, ledger, who, DONE, data, {f"event:{position}": 1})
+    await _erase(desk.reader, ledger, position)
+    return await _state(desk, ledger, position)
+
+
+@router.get("/{position}")
+async def state(ledger: str, position: Position, request: Request, desk: AtDesk) -> Redaction:
+    """Say how far the redaction of an event has come; 404 when nobody asked for one."""
+    desk.require(request.headers, "read")
+    return await _state(desk, ledger, position)
+
+
+async def sweep(reader: Reader) -> None:
+    """Remove, for ever, what is recorded as redacted and still there: a crash came between."""
+    while True:
+        for row in reader.ledgers:
+            try:
+                await _sweep(reader, row.name)
+            except (database.RoleRefused, TimeoutError, *database.DatabaseError) as error:
+                _log.warning("redactions.not_swept", ledger=row.name, reason=str(error))
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def _sweep(reader: Reader, ledger: str) -> None:
+    row, base = reader.ledger(ledger), reader.placement.home(ledger)
+    async with _eraser(base) as connection:
+        for left in await connection.fetch(_LEFT, row.id):
+            await connection.execute(_ERASE, row.id, left["position"])
+            _log.warning("redactions.completed", ledger=ledger, position=left["position"])
+
+
+async def _erase(reader: Reader, ledger: str, position: int) -> None:
+    row, base = reader.ledger(ledger), reader.placement.home(ledger)
+    try:
+        async with _eraser(base) as connection:
+            await connection.execute(_ERASE, row.id, position)
+    except (database.RoleRefused, TimeoutError, OSError) as error:
+        raise Unavailable("it is recorded and not removed yet: the next sweep does it") from error
+
+
+@contextlib.asynccontextmanager
+async def _eraser(base: Database) -> Any:
+    connection = await database.connection(base.url, "ledger eraser", role="rlg_eraser")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _append(
+    desk: Desk,
+    ledger: str,
+    who: Principal,
+    type_: str,
+    data: dict[str, Any],
+    expect: dict[str, int],
+) -> None:
+    name = type_.removeprefix(OURS).partition(".v")[0]
+    event = catalogue.parse({
+        "specversion": "1.0", "id": f"{name}-{data['position']}", "source": "/ledger/redactions",
+        "type": type_, "data": data,
+    })  # fmt: skip
+    origin = Origin(principal=who.id, assurance=who.assurance, via=who.via)
+    outcomes = await desk.appender_for(ledger).append_group([Submission(event, origin)], expect)
+    for outcome in outcomes:
+        if outcome.problem is not None:
+            raise outcome.problem
+
+
+async def _state(desk: Desk, ledger: str, position: int) -> Redaction:
+    window = await desk.reader.history(ledger, f"event:{position}", limit=hot.MAX_LIMIT)
+    found = {each.type: each.data for each in (event.as_model() for event in window.events)}
+    data = found.get(DONE) or found.get(ASKED)
+    if data is None:
+        raise NotFound(f"nobody asked for a redaction of position {position}")
+    said = "redacted" if DONE in found else "requested"
+    return Redaction(state=said, **{k: v for k, v in data.items() if k != "commitment"})
