@@ -44,8 +44,8 @@ ALONE := kafka or browser or slow
 
 .PHONY: test
 test: .venv/dev.stamp ## the whole suite on a real PostgreSQL, a real Kafka and a real browser
-	@$(PY) -m pytest -n 2 --dist loadfile -m "not ($(ALONE))"
-	@$(PY) -m pytest -m "$(ALONE)"
+	@failed=0; $(PY) -m pytest -n 2 --dist loadfile -m "not ($(ALONE))" || failed=1; \
+	$(PY) -m pytest -m "$(ALONE)" || failed=1; exit $$failed
 
 .PHONY: test-fast
 test-fast: .venv/dev.stamp ## the inner loop: without servers, browser and slow tests

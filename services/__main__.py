@@ -184,12 +184,16 @@ def verify(  # noqa: PLR0913 - one parameter for each option
     tree: Annotated[bool, typer.Option(help="the tree alone, without the database")] = False,
     quick: Annotated[bool, typer.Option(help="hashes only, columns are not compared")] = False,
     workers: Annotated[int, typer.Option(help="processes; 0: one for each core")] = 0,
+    pack: Annotated[Path | None, typer.Option(help="check this evidence pack instead")] = None,
+    receipt: Annotated[Path | None, typer.Option(help="check this receipt instead")] = None,
 ) -> None:
     """Check a ledger from its published tree to its last column. Exit code 0, or 9: refused."""
     from services.ledger.verify import command  # noqa: PLC0415 - not needed to serve
 
     told = assembly.Settings.load()
-    wanted = command.Wanted(ledger, key, shelf, tuple(known or ()), tree, quick, workers)
+    wanted = command.Wanted(
+        ledger, key, shelf, tuple(known or ()), tree, quick, workers, pack, receipt
+    )
     raise typer.Exit(command.run(told.shared, told.ledger, wanted))
 
 

@@ -57,6 +57,9 @@ class Ledger(Protocol):
     async def event(self, ledger: str, position: int) -> RecordedEvent:
         """Return one event, or raise `NotFound`."""
 
+    async def sealed(self, ledger: str, position: int, wait: float) -> bool:
+        """Say whether a published checkpoint covers a position, waiting for one up to `wait` s."""
+
 
 class Shelf(Ledger, Protocol):
     """A ledger and what came to it and could not be read."""

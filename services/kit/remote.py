@@ -64,14 +64,21 @@ class Client:
         """Close the connections."""
         await self._http.aclose()
 
+    async def text(self, path: str, **params: str | float) -> str:
+        """GET a text."""
+        return (await self._answer("GET", path, params=params)).text
+
     async def _send(self, method: str, path: str, **how: Any) -> Any:
+        return (await self._answer(method, path, **how)).json()
+
+    async def _answer(self, method: str, path: str, **how: Any) -> httpx2.Response:
         try:
             answer = await self._http.request(method, path, **how)
         except httpx2.HTTPError as error:
             detail = f"{self._http.base_url} does not answer: {type(error).__name__}"
             raise problem.Unavailable(detail) from error
         if answer.is_success:
-            return answer.json()
+            return answer
         raise _problem(answer)
 
 
@@ -152,6 +159,14 @@ class HttpLedger:
         """See `ports.Ledger.event`."""
         answer = await self._client.get(f"/v1/ledgers/{ledger}/events/{position}")
         return RecordedEvent.model_validate(answer)
+
+    async def sealed(self, ledger: str, position: int, wait: float) -> bool:
+        """See `ports.Ledger.sealed`. A ledger that cannot say counts as one that has not."""
+        try:
+            await self._client.text(f"/v1/ledgers/{ledger}/events/{position}/proof", wait=wait)
+        except problem.Unavailable:
+            return False
+        return True
 
 
 class HttpFeed:

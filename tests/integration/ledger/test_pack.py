@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,18 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import SSlibKey
 
+from contracts import leaf
 from contracts.problem import NotFound
+from services.kit.tlog.note import Ed25519Signer
+from services.kit.tlog.policy import Policy
 from services.ledger.evidence.collect import collect
 from services.ledger.evidence.pack import Contents, write
+from services.ledger.receipt import Seal
 from services.ledger.sealing import keys
+from services.ledger.sealing.naming import NameChecker, NamingKey
 from services.ledger.sealing.published import Published
+from services.ledger.verify.pack import read_zip, verify_pack, verify_receipt
+from services.ledger.verify.whole import Refused
 from tests.integration.ledger.conftest import Ledger, submission
 from tests.integration.ledger.sealing import Workshop, seal_all
 
@@ -237,3 +244,65 @@ async def test_nothing_sealed_is_no_evidence(
     with pytest.raises(NotFound, match="release:late"):
         await pack(ledger, workshop, "release:late")
     assert packed.content
+
+
+def trusted(workshop: Workshop) -> tuple[Policy, NameChecker]:
+    """What an auditor brings along."""
+    vkey = workshop.keys.signer.verifier.vkey
+    return Policy.parse(f"log {vkey}\nquorum none\n"), workshop.keys.naming.checker
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+async def test_our_own_verifier_accepts_it_too(packed: Packed, workshop: Workshop) -> None:
+    file = workshop.root / "pack.zip"
+    file.write_bytes(packed.content)
+    report = verify_pack(read_zip(file), *trusted(workshop))
+    listed = json.loads((packed.folder / "about.json").read_bytes())["histories"]
+    assert (report.subject, report.events, report.histories) == (RELEASE, 10, len(listed))
+
+
+@pytest.mark.parametrize("twin", [name for name in TWINS if name != "key of the log"])
+async def test_our_own_verifier_refuses_it_too(
+    packed: Packed, workshop: Workshop, twin: str
+) -> None:
+    changed = workshop.root / "changed"
+    shutil.copytree(packed.folder, changed)
+    TWINS[twin](changed)
+    with pytest.raises(Refused):
+        verify_pack(_files(changed), *trusted(workshop))
+
+
+async def test_a_pack_of_another_log_is_refused(packed: Packed, workshop: Workshop) -> None:
+    policy, naming = trusted(workshop)
+    origin = workshop.keys.origin
+    other = Policy.parse(f"log {Ed25519Signer.generate(origin).verifier.vkey}\nquorum none\n")
+    with pytest.raises(Refused, match="no key of"):
+        verify_pack(_files(packed.folder), other, naming)
+    with pytest.raises(Refused, match="not the one that names"):
+        verify_pack(_files(packed.folder), policy, NamingKey.generate().checker)
+
+
+async def test_a_forged_receipt_is_refused(ledger: Ledger, workshop: Workshop) -> None:
+    signer = keys.receipts(workshop.root / "keys")
+    assert signer is not None
+    [outcome] = await ledger.appender().append_each([submission(RELEASE, "service:pay")])
+    receipt = outcome.receipt
+    assert receipt is not None
+    await seal_all(workshop.sealer())
+    [entry] = workshop.entries()
+
+    def written(key: Ed25519Signer) -> bytes:
+        return receipt.as_json(Seal(1, lambda text: key.sign(text).line.decode().rstrip("\n")))
+
+    good = written(signer)
+    assert verify_receipt(good, signer.verifier, entry) == 1
+    with pytest.raises(Refused, match="wrong"):
+        verify_receipt(good.replace(b'"position":1', b'"position":2'), signer.verifier, entry)
+    with pytest.raises(Refused, match="not signed by this ledger"):
+        verify_receipt(written(Ed25519Signer.generate("eve")), signer.verifier, entry)
+    other = replace(leaf.decode(entry), commitment=b"c" * 32).encode()
+    with pytest.raises(Refused, match="promised another event than the tree"):
+        verify_receipt(good, signer.verifier, other)

@@ -65,6 +65,9 @@ class MemoryLedger:
         events = self.told.events[after : after + limit]
         return Page(events=events, head=len(self.told.events), scanned_to=after + len(events))
 
+    async def sealed(self, ledger: str, position: int, wait: float) -> bool:
+        return False
+
     async def history(
         self, ledger: str, subject: str, *, after_version: int = 0, as_of: str | None = None
     ) -> HistoryPage:

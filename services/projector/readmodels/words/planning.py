@@ -101,6 +101,16 @@ def _quarantined(fact: Fact) -> Words:
     return "bad", title, say(fact, "reason", "")
 
 
+def _redaction_requested(fact: Fact) -> Words:
+    title = f"The content of position {fact.data.get('position')} is asked to be removed"
+    return "neutral", title, say(fact, "reason", "")
+
+
+def _redacted(fact: Fact) -> Words:
+    title = f"The content of position {fact.data.get('position')} was removed"
+    return "neutral", title, say(fact, "reason", "")
+
+
 WORDS: dict[str, Callable[[Fact], Words]] = {
     "release.planned": _planned,
     "release.scope_changed": _scope,
@@ -120,5 +130,7 @@ WORDS: dict[str, Callable[[Fact], Words]] = {
     "survey.responded": _survey,
     "ledger.corrected": _corrected,
     "ingest.quarantined": _quarantined,
+    "event.redaction_requested": _redaction_requested,
+    "event.redacted": _redacted,
 }
 """By noun and verb."""

@@ -1,0 +1,131 @@
+"""What the gatekeeper is asked and answers over HTTP, as models: OpenAPI tells the truth."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from contracts import ijson
+from contracts.decision import Decision
+from contracts.event import Receipt
+from contracts.payloads.model import Identifier
+
+
+def _clean(text: str) -> str:
+    ijson.check(text)
+    return text
+
+
+Name = Annotated[Identifier, AfterValidator(_clean)]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Prose = Annotated[str, Field(max_length=20_000), AfterValidator(_clean)]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Ask(_In):
+    """May this release pass? Give the gate, or the environment that `deploy:…` guards."""
+
+    release: Name
+    gate: Name | None = None
+    environment: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Ask:
+        if (self.gate is None) == (self.environment is None):
+            raise ValueError("give either gate or environment")
+        return self
+
+    @property
+    def at(self) -> str:
+        """The gate that is asked about."""
+        return self.gate or f"deploy:{self.environment}"
+
+
+class Say(_In):
+    """A person's yes or no. Who says it is the authenticated person; a body cannot name one."""
+
+    gate: Name
+    decision: Literal["approved", "rejected"]
+    comment: Prose | None = None
+    target_digest: Digest | None = None
+    """The manifest that the person looked at; another current one is refused with 412."""
+    statement: Prose | None = None
+    """What the person was shown, as text; its SHA-256 is recorded. `artefact` in a JSON object is
+    the manifest that the person looked at."""
+
+    @model_validator(mode="after")
+    def _no_says_why(self) -> Say:
+        if self.decision == "rejected" and not (self.comment or "").strip():
+            raise ValueError("a rejection needs a comment that says why")
+        return self
+
+
+class Recorded(BaseModel):
+    """A decision with its place in the ledger."""
+
+    decision_id: str
+    position: int
+    recorded_at: str
+    decision: Decision
+    sealed: bool = False
+    """Whether the log's published tree was seen to cover it; asked for by `sealed=true`."""
+
+
+class DryRun(BaseModel):
+    """What the decision would be. Nothing was recorded."""
+
+    decision: Decision
+
+
+class Decisions(BaseModel):
+    """The decisions of a release, newest first."""
+
+    release: str
+    decisions: list[Recorded]
+
+
+class Voted(BaseModel):
+    """The recorded vote, and the gate's decision after it.
+
+    `decision` is null when the gate could not be judged at once: the vote stands, ask again.
+    `position` is the last one that was written: wait for it to see all of this in a projection.
+    """
+
+    approval: Receipt
+    decision_id: str | None
+    decision: Decision | None
+    position: int
+
+
+class ActivePolicy(BaseModel):
+    """The text that judges now. `valid` is false when it cannot, which denies everything."""
+
+    name: str
+    version: int | None
+    digest: str | None
+    gates: list[str]
+    position: int
+    activated_at: str
+    valid: bool
+    content: str
+
+
+class Policies(BaseModel):
+    """All policies that judge now."""
+
+    policies: list[ActivePolicy]
+
+
+class Validation(BaseModel):
+    """Whether a text is a policy. Each problem is `file:line:column rule.field: text`."""
+
+    valid: bool
+    problems: list[str]
+    name: str | None = None
+    version: int | None = None
+    digest: str | None = None
+    gates: list[str] = []
