@@ -4,11 +4,15 @@
 and state flushed, checkpoint signed; its subjects have been named before. `seal_new` names all of
 them too, one RSA signature each. `hashing` is the least that any log must
 do: SHA-256 of each body and of each leaf, and the tree in memory. `append_128` is our appender with
-128 callers on the same server: a sealer that is slower than that would fall behind.
+128 callers on the same server: a sealer that is slower than that would fall behind. `beside` is
+both at once in one process: the rate of the appends, and the lag, from the moment at which a
+position could be read until a published checkpoint covered it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import hashlib
 from pathlib import Path
 
@@ -16,16 +20,16 @@ from bench import workload
 from bench.asked import Asked
 from bench.cells import Figures, measured
 from bench.meters import own_cpu
-from bench.ours import known, ours
-from bench.report import Book, ratio_table
+from bench.ours import known, ours, working
+from bench.report import Book, latencies, ratio_table
 from bench.sealed import Log, filled, log_of, made_keys
 from bench.servers import databases
-from services.kit import clock
+from services.kit import clock, database
 from services.kit.tlog.tiles import Edge
 from services.ledger.sealing.leaves import leaf_of
 
 NAME = "seal"
-CELLS = ("seal", "seal_new", "hashing", "append_128")
+CELLS = ("seal", "seal_new", "hashing", "append_128", "beside")
 CALLERS = 128
 RATIOS = {
     "vs_append": ("seal", "append_128"),
@@ -41,9 +45,12 @@ async def run(asked: Asked) -> str:
         with made_keys() as folder:
             await _name(url, folder)
             for cell in asked.order(CELLS):
-                if cell == "append_128":
+                if cell in {"append_128", "beside"}:
                     async with servers.copy() as other:
-                        book.note(cell, await _append(other, asked))
+                        work = (
+                            _append if cell == "append_128" else functools.partial(_beside, folder)
+                        )
+                        book.note(cell, await work(other, asked))
                     continue
                 async with log_of(url, folder, anew=cell == "seal_new") as log:
                     work = _hashing if cell == "hashing" else _seal
@@ -84,6 +91,35 @@ async def _hashing(log: Log, seconds: float) -> Figures:
         edge, _ = edge.grow(leaves)
         done += len(rows)
     return {"per_s": done / (clock.monotonic() - began), "sealed": done}
+
+
+async def _beside(folder: Path, url: str, asked: Asked) -> Figures:
+    async with log_of(url, folder, anew=True) as log:
+        while await log.step():  # what the template holds was there before
+            pass
+        lags: list[float] = []
+        async with working(log.run()), working(_watch(url, log, lags)):
+            figures = await _append(url, asked)
+            await asyncio.sleep(2)
+        behind = log.head().size
+    return figures | latencies(lags) | {"sealed": behind}
+
+
+async def _watch(url: str, log: Log, lags: list[float]) -> None:
+    """Take down how long each head that was seen took to be covered."""
+    connection = await database.connection(url, "bench lag")
+    waiting: list[tuple[int, float]] = []
+    try:
+        while True:
+            head = await connection.fetchval("SELECT max(position) FROM ledger.event")
+            now, size = clock.monotonic(), log.head().size
+            lags += [now - since for position, since in waiting if position <= size]
+            waiting = [one for one in waiting if one[0] > size]
+            if head > size and (not waiting or head > waiting[-1][0]):
+                waiting.append((head, now))
+            await asyncio.sleep(0.01)
+    finally:
+        connection.terminate()
 
 
 async def _append(url: str, asked: Asked) -> Figures:

@@ -21,6 +21,7 @@ from services.ledger.sealing.sealer import Places, Sealer, unwitnessed
 from services.ledger.sealing.shelf import CHECKPOINT, Folder
 from services.ledger.sealing.source import Source
 from services.ledger.sealing.state import SqliteStates
+from services.ledger.settings import LedgerSettings
 
 CALLERS = 128
 _FORGET = "SET session_replication_role = replica; TRUNCATE ledger.subject_name"
@@ -38,8 +39,12 @@ class Log:
         self.shelf = Folder(self.folder / "log")
         states = SqliteStates(self.folder / "state.db")
         sealer.begin(states, self.shelf, self.keys)
-        at = Places(self.source, states, self.shelf, self.keys, unwitnessed, _nobody)
-        self._sealer = Sealer("main", at, 0)
+        self._at = Places(self.source, states, self.shelf, self.keys, unwitnessed, _nobody)
+        self._sealer = Sealer("main", self._at, 0)
+
+    async def run(self) -> None:
+        """Seal for ever, as the product does."""
+        await Sealer("main", self._at, LedgerSettings.model_fields["seal_seconds"].default).run()
 
     async def step(self) -> int:
         """Seal what is there, up to a batch."""

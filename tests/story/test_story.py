@@ -171,6 +171,20 @@ def test_a_decision_names_every_history_it_read_and_they_have_not_moved(
     }  # so nothing was recorded between reading and recording
 
 
+def test_a_decision_waits_for_its_seal_when_asked_and_is_proven_then(
+    shape: Shape, release: str
+) -> None:
+    headers = {"authorization": "Bearer demo-key"}
+    body = {"release": release, "gate": GATE}
+    url = f"{shape.gatekeeper}/v1/decisions"
+    asked = httpx2.post(f"{url}?sealed=true", json=body, headers=headers, timeout=30)
+    assert (asked.status_code, asked.json()["sealed"]) == (201, True)
+    position = asked.json()["position"]
+    proof = httpx2.get(f"{shape.ledger}/v1/ledgers/main/events/{position}/proof", headers=headers)
+    assert proof.text.splitlines()[:2] == ["c2sp.org/tlog-proof@v1", f"index {position - 1}"]
+    assert httpx2.post(url, json=body, headers=headers).json()["sealed"] is False
+
+
 def a_deployment_status(release: str, state: str, number: int) -> dict[str, Any]:
     at = format_time(datetime.now(UTC)).split(".")[0] + "Z"
     repository = {
