@@ -12,7 +12,6 @@ position could be read until a published checkpoint covered it.
 from __future__ import annotations
 
 import asyncio
-import functools
 import hashlib
 from pathlib import Path
 
@@ -47,10 +46,10 @@ async def run(asked: Asked) -> str:
             for cell in asked.order(CELLS):
                 if cell in {"append_128", "beside"}:
                     async with servers.copy() as other:
-                        work = (
-                            _append if cell == "append_128" else functools.partial(_beside, folder)
-                        )
-                        book.note(cell, await work(other, asked))
+                        if cell == "beside":
+                            book.note(cell, await _beside(folder, other, asked))
+                        else:
+                            book.note(cell, await _append(other, asked))
                     continue
                 async with log_of(url, folder, anew=cell == "seal_new") as log:
                     work = _hashing if cell == "hashing" else _seal
