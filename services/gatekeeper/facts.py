@@ -123,6 +123,8 @@ class Facts:
     sources: dict[str, str] = field(default_factory=dict)
     """Artifact → the change that it was built from."""
     holdings: dict[tuple[str, str, str], Holding] = field(default_factory=dict)
+    removed: list[int] = field(default_factory=list)
+    """Positions that were redacted and might have said no."""
     read_set: dict[str, int] = field(default_factory=dict)
     digest: str = ""
     """`sha256:` over the canonical list of [position, commitment] of all events but decisions."""

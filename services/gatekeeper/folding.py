@@ -54,12 +54,19 @@ def fold(release: str, gate: str, pages: Iterable[HistoryPage]) -> Facts:
 
 
 def _take(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
-    if event.redacted or not event.type.startswith(OURS):  # what was removed counts for nothing
-        return
     name = event.type.removeprefix(OURS)
-    ours = event.data.get("release_id") in {None, facts.release}
-    if name in _HANDLERS and (ours or name in _OF_ARTIFACTS):
+    if not event.type.startswith(OURS) or name not in _HANDLERS:
+        return
+    if event.redacted:
+        if name in _OF_ARTIFACTS or _names(event) in (set(), {facts.release}):
+            facts.removed.append(event.position)
+    elif name in _OF_ARTIFACTS or event.data.get("release_id") in {None, facts.release}:
         _HANDLERS[name](facts, event, stamp)
+
+
+def _names(event: RecordedEvent) -> set[str]:
+    """Return the releases that an event names: all that is left of a redacted one."""
+    return {key.removeprefix("release:") for key in event.versions if key.startswith("release:")}
 
 
 def _planned(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:

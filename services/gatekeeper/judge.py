@@ -16,8 +16,9 @@ from services.gatekeeper.policy import Applied, NoPolicy
 from services.gatekeeper.rules import approvals, evidence, words
 from services.gatekeeper.schema import Approvals, Evidence, Rule, Stage
 
-ENGINE = "release-ledger-gatekeeper/2"
+ENGINE = "release-ledger-gatekeeper/3"
 _CLOSED = "release-open"
+_REMOVED = "history-whole"
 
 
 def judge(facts: Facts, policy: Applied | NoPolicy, as_of: datetime) -> Decision:
@@ -56,6 +57,7 @@ def _results(facts: Facts, policy: Applied | NoPolicy, as_of: datetime) -> list[
     people = [(s, r) for s, r in placed if isinstance(r, Approvals) and applies(r, facts)]
     approved = approvals.judge(people, facts, as_of)
     found = [_closed(facts, placed[0][0])] if facts.closed else []
+    found += [_removed(facts, placed[0][0])] if facts.removed else []
     for stage, rule in placed:
         if not applies(rule, facts):
             found.append(_not_applicable(stage, rule, facts))
@@ -85,6 +87,23 @@ def _closed(facts: Facts, stage: Stage) -> RuleResult:
         required="a release that has not ended",
         found=word,
         evidence=[position],
+    )
+
+
+def _removed(facts: Facts, stage: Stage) -> RuleResult:
+    """Return an error: what was removed might have been a no, and nobody can tell any more."""
+    where = words.both([str(position) for position in facts.removed])
+    return RuleResult(
+        rule=_REMOVED,
+        title="History whole",
+        type="release",
+        stage=stage.id,
+        status="error",
+        reason=f"the content of position {where} was redacted and may have spoken against it",
+        required="every event that a rule reads",
+        found=f"redacted: {where}",
+        evidence=facts.removed,
+        satisfy="a new release: this one can no longer be judged",
     )
 
 

@@ -18,12 +18,15 @@ OURS_ALONE = frozenset(
     {
         f"{OURS}decision.recorded.v1",
         f"{OURS}policy.activated.v1",
-        # Written by the ledger itself, when it has removed something: see `redactions`.
-        f"{OURS}event.redaction_requested.v1",
-        f"{OURS}event.redacted.v1",
     }
 )
 """Types that only a service of ours may write: others would trust them as judged by us."""
+LEDGERS_OWN = frozenset({f"{OURS}event.redaction_requested.v1", f"{OURS}event.redacted.v1"})
+"""Types that the ledger writes when it does something to itself. They are taken from nobody: not
+from our services either, because what is recorded as redacted is removed."""
+OWN_SOURCE = "/ledger/"
+"""Sources and ids below it are the ledger's own, so that nobody takes such an id first."""
+_OWN_SUBJECT = "event:"
 NEEDED = {
     **dict.fromkeys(OURS_ALONE, "act-as"),
     # Whoever hands out roles decides who may approve.
@@ -33,14 +36,25 @@ NEEDED = {
 """Type → the scope that it needs besides `event:write`."""
 
 
+def refusal(event: Event, scopes: frozenset[str] = frozenset()) -> Forbidden | None:
+    """Return why an event is not taken from whoever holds these scopes; None when it is."""
+    if event.type in LEDGERS_OWN or event.source.startswith(OWN_SOURCE):
+        return Forbidden(f"{event.type} from {event.source} is for the ledger itself to write")
+    if any(key.startswith(_OWN_SUBJECT) for key in catalogue.subjects_of(event)):
+        return Forbidden("the history of an event is for the ledger itself to write")
+    needed = NEEDED.get(event.type)
+    if needed is not None and needed not in scopes:
+        return Forbidden(f"to write {event.type} needs the scope {needed}", scope=needed)
+    return None
+
+
 def submission(event: Event | Problem, who: Principal) -> Submission | Outcome:
     """Return the event with its origin, or why it is not taken from this principal."""
     if isinstance(event, Problem):
         return Outcome("invalid", problem=event)
-    needed = NEEDED.get(event.type)
-    if needed is not None and needed not in who.scopes:
-        detail = f"to write {event.type} needs the scope {needed}"
-        return Outcome("refused", problem=Forbidden(detail, scope=needed))
+    refused = refusal(event, who.scopes)
+    if refused is not None:
+        return Outcome("refused", problem=refused)
     return Submission(event, _origin(who.id, who.assurance, who.via))
 
 

@@ -38,7 +38,8 @@ def _refusal(overlay: Overlay, request: Request) -> Verdict | None:
     for item in request.items:
         if (stored := overlay.stored(item.key)) is not None:
             if not stored.has_content_of(item):
-                return _taken(f"{item.event_id!r} names other content", stored)
+                said = "was redacted" if stored.salt is None else "names other content"
+                return _taken(f"{item.event_id!r} {said}", stored)
             there.append(stored)
     if len(there) == len(request.items):
         return None  # sent again: the first receipts, whatever has happened since

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts import catalogue
@@ -21,21 +21,19 @@ from contracts.problem import Conflict, Forbidden, Invalid, NotFound, Unavailabl
 from services.kit import database, logs
 from services.kit.identity import Principal
 from services.ledger import hot
+from services.ledger.admission import LEDGERS_OWN, OURS_ALONE, OWN_SOURCE
 from services.ledger.databases import Database
 from services.ledger.hot import Desk
 from services.ledger.model import Submission
 from services.ledger.store import Reader
 
 ASKED, DONE = f"{OURS}event.redaction_requested.v1", f"{OURS}event.redacted.v1"
+LISTED = 50
+KEPT = LEDGERS_OWN | OURS_ALONE | {f"{OURS}role.assigned.v1", f"{OURS}role.revoked.v1"}
+"""Types whose events stay: they name people by pseudonyms, and every later decision reads them."""
 SWEEP_SECONDS = 60.0
 _ERASE = "SELECT ledger.erase_v1($1, $2)"
-_LEFT = """
-SELECT substr(key, 7)::bigint AS position FROM ledger.subject
- WHERE ledger_id = $1 AND key >= 'event:' AND key < 'event;' AND key ~ '^event:[1-9][0-9]{0,17}$'
-   AND EXISTS (SELECT FROM ledger.event_body AS b
-                WHERE b.ledger_id = $1 AND b.position = substr(key, 7)::bigint)
-   AND ledger.redacted_v1($1, substr(key, 7)::bigint)
-"""
+_LEFT = "SELECT ledger.unerased_v1($1)"
 router = APIRouter(prefix=f"{hot.PREFIX}/redactions", tags=["redaction"])
 _log = logs.get(__name__)
 
@@ -60,6 +58,13 @@ class Redaction(BaseModel):
     approved_by: str | None = None
 
 
+class Redactions(BaseModel):
+    """Redactions, in the order asked for; the next ones are after `scanned_to`."""
+
+    redactions: list[Redaction]
+    scanned_to: int
+
+
 async def _desk(request: Request) -> Desk:
     desk: Desk = request.app.state.desk
     return desk
@@ -70,24 +75,27 @@ Position = Annotated[int, Path(ge=1, lt=2**63)]
 
 
 @router.post("", status_code=202)
-async def ask(ledger: str, asked: RedactionRequest, request: Request, desk: AtDesk) -> Redaction:
+async def ask(
+    ledger: str, asked: RedactionRequest, request: Request, response: Response, desk: AtDesk
+) -> Redaction:
     """Ask for a redaction. Needs the scope `redact`; nothing is removed before another agrees."""
-    who = desk.require(request.headers, "redact")
+    who = _in_person(desk, request)
     found = await desk.reader.at(ledger, asked.position)
-    if found.as_model().type in {ASKED, DONE}:
-        raise Invalid("the record of a redaction is not redacted")
+    if (type_ := found.as_model().type) in KEPT:
+        raise Invalid(f"{type_} is not redacted: who may do what, and what was done, rests on it")
     newest = desk.published.newest(ledger)
     if newest is None or newest.size < asked.position:
         raise Conflict(f"position {asked.position} is not sealed yet: ask again in a second")
     data = {"position": asked.position, "reason": asked.reason, "requested_by": who.id}
     await _append(desk, ledger, who, ASKED, data, {})
+    response.headers["location"] = f"{request.url.path}/{asked.position}"
     return await _state(desk, ledger, asked.position)
 
 
 @router.post("/{position}/approval")
 async def approve(ledger: str, position: Position, request: Request, desk: AtDesk) -> Redaction:
     """Agree to a redaction that somebody else asked for: the content is removed."""
-    who = desk.require(request.headers, "redact")
+    who = _in_person(desk, request)
     state = await _state(desk, ledger, position)
     if state.state == "requested":
         if who.id == state.requested_by:
@@ -97,9 +105,22 @@ async def approve(ledger: str, position: Position, request: Request, desk: AtDes
             "position": position, "commitment": at, "reason": state.reason,
             "requested_by": state.requested_by, "approved_by": who.id,
         }  # fmt: skip
+        # Nobody else writes into this history: the request is its one event.
         await _append(desk, ledger, who, DONE, data, {f"event:{position}": 1})
     await _erase(desk.reader, ledger, position)
     return await _state(desk, ledger, position)
+
+
+@router.get("")
+async def redactions(
+    ledger: str, request: Request, desk: AtDesk, after: Annotated[int, Query(ge=0, lt=2**63)] = 0
+) -> Redactions:
+    """List redactions: who asked, who agreed, why, and what still waits for a second person."""
+    desk.require(request.headers, "read")
+    window = await desk.reader.page(ledger, after, LISTED, type_=ASKED)
+    asked = [event.as_model().data["position"] for event in window.events]
+    found = [await _state(desk, ledger, position) for position in asked]
+    return Redactions(redactions=found, scanned_to=window.scanned_to)
 
 
 @router.get("/{position}")
@@ -107,6 +128,14 @@ async def state(ledger: str, position: Position, request: Request, desk: AtDesk)
     """Say how far the redaction of an event has come; 404 when nobody asked for one."""
     desk.require(request.headers, "read")
     return await _state(desk, ledger, position)
+
+
+def _in_person(desk: Desk, request: Request) -> Principal:
+    """Return who asks by a key of their own: one service's key could play both people."""
+    who = desk.require(request.headers, "redact")
+    if who.via is not None:
+        raise Forbidden("redaction is asked for and agreed to in person, not by a service for one")
+    return who
 
 
 async def sweep(reader: Reader) -> None:
@@ -123,9 +152,9 @@ async def sweep(reader: Reader) -> None:
 async def _sweep(reader: Reader, ledger: str) -> None:
     row, base = reader.ledger(ledger), reader.placement.home(ledger)
     async with _eraser(base) as connection:
-        for left in await connection.fetch(_LEFT, row.id):
-            await connection.execute(_ERASE, row.id, left["position"])
-            _log.warning("redactions.completed", ledger=ledger, position=left["position"])
+        for (position,) in await connection.fetch(_LEFT, row.id):
+            await connection.execute(_ERASE, row.id, position)
+            _log.warning("redactions.completed", ledger=ledger, position=position)
 
 
 async def _erase(reader: Reader, ledger: str, position: int) -> None:
@@ -156,8 +185,8 @@ async def _append(
 ) -> None:
     name = type_.removeprefix(OURS).partition(".v")[0]
     event = catalogue.parse({
-        "specversion": "1.0", "id": f"{name}-{data['position']}", "source": "/ledger/redactions",
-        "type": type_, "data": data,
+        "specversion": "1.0", "id": f"{name}-{data['position']}", "type": type_,
+        "source": f"{OWN_SOURCE}redactions", "data": data,
     })  # fmt: skip
     origin = Origin(principal=who.id, assurance=who.assurance, via=who.via)
     outcomes = await desk.appender_for(ledger).append_group([Submission(event, origin)], expect)

@@ -35,7 +35,7 @@ from services.ledger.wake import Wake
 from services.ledger.writer import Writer
 
 NAME = "ledger"
-REVISION = "0008"
+REVISION = "0009"
 """The migration that this code is written for."""
 ENGINE_SIZE = 2
 """Connections of each database for what is seldom asked; reads and appends have their own."""

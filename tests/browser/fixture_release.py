@@ -195,3 +195,24 @@ def recorded(position: int) -> RecordedEvent:
             },
         },
     )  # fmt: skip
+
+
+REDACTED, REDACTION = 1100, 1190
+
+
+def redacted() -> RecordedEvent:
+    """Return an event whose content was removed: what the ledger gives out of it."""
+    left = {"specversion": "1.0", "source": "/gatekeeper", "time": _at(0.7)}
+    event = left | {"type": "org.releaseledger.approval.decided.v1"}
+    return recorded(REDACTED).model_copy(update={"redacted": True, "event": event})
+
+
+def redaction() -> RecordedEvent:
+    """Return the event that says who had it removed."""
+    data = {
+        "position": REDACTED, "commitment": "0" * 64, "reason": "names <a person>",
+        "requested_by": "dev:kate", "approved_by": "dev:ada",
+    }  # fmt: skip
+    event = {"specversion": "1.0", "id": "event.redacted-1100", "source": "/ledger/redactions",
+             "type": "org.releaseledger.event.redacted.v1", "data": data}  # fmt: skip
+    return recorded(REDACTION).model_copy(update={"event": event})

@@ -7,7 +7,7 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 
-from contracts.event import RecordedEvent, format_time
+from contracts.event import HistoryPage, RecordedEvent, format_time
 from contracts.problem import NotFound
 from services.kit import clock
 from services.projector import measures, views
@@ -161,7 +161,14 @@ class FixtureLedger:
     async def event(self, ledger: str, position: int) -> RecordedEvent:
         if position > HEAD:
             raise NotFound(f"{ledger} has no event {position}")
+        if position == fixture_release.REDACTED:
+            return fixture_release.redacted()
         return fixture_release.recorded(position)
+
+    async def history(self, _ledger: str, subject: str) -> HistoryPage:
+        return HistoryPage(
+            subject=subject, version=1, head=HEAD, events=[fixture_release.redaction()]
+        )
 
 
 def _matches(row: views.ReleaseRow, wanted: views.ReleaseFilter) -> bool:

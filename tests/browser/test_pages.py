@@ -18,6 +18,7 @@ ADDRESSES = (
     "/flow",
     "/flow?service=search&days=7",
     "/events/1203",
+    "/events/1100",
     "/nowhere",
 )
 DRESSES = [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
@@ -94,3 +95,12 @@ def test_the_keyboard_is_enough(site: str, page: Page) -> None:
     page.locator("#q").press("Escape")
     page.keyboard.press("?")
     assert page.locator("dialog[open]").count() == 1
+
+
+def test_a_redacted_event_says_who_had_it_removed_and_why(site: str, page: Page) -> None:
+    page.goto(f"{site}/events/1100")
+    said = page.get_by_role("note").inner_text()
+    assert "The content of this event was redacted." in said
+    assert "asked for it and Ada" in said
+    assert "“names <a person>” (event 1,190)" in said.replace("1 190", "1,190")
+    assert "approved" not in page.locator("pre.json").inner_text()

@@ -9,9 +9,9 @@ from typing import Any
 from contracts import catalogue, ijson
 from contracts.event import OURS, Event, Origin, format_time
 from contracts.ijson import Json
-from contracts.problem import Forbidden, NotFound, Problem
+from contracts.problem import NotFound, Problem
 from services.kit import logs
-from services.ledger.admission import NEEDED
+from services.ledger import admission
 from services.ledger.appender import Appenders, Outcome, Submission
 from services.ledger.body import Recorded
 from services.ledger.hooks import adapter
@@ -93,8 +93,9 @@ class Recorder:
 def _event(fact: Fact) -> Event:
     """Read what an adapter made as strictly as what anybody sends."""
     event = catalogue.parse(ijson.check(fact.event))
-    if event.type in NEEDED:
-        raise Forbidden(f"to write this type needs the scope {NEEDED[event.type]}")
+    refused = admission.refusal(event)
+    if refused is not None:
+        raise refused
     return event
 
 

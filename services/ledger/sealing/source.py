@@ -20,7 +20,8 @@ MAX_NAMES = 200_000
 """Subjects kept in memory; beyond, all are forgotten and read again."""
 _ROWS = """
 SELECT e.position, e.event_uuid, e.source, e.type, e.subject_ids, e.versions, e.occurred_at,
-       e.recorded_at, e.principal, e.assurance, e.causation, e.commitment, stored.salt, stored.body
+       e.recorded_at, e.principal, e.assurance, e.causation, e.commitment, stored.salt, stored.body,
+       stored.body IS NULL AND ledger.redacted_v1($1, e.position) AS redacted
   FROM ledger.event AS e
   LEFT JOIN ledger.event_body AS stored USING (ledger_id, position)
  WHERE e.ledger_id = $1 AND e.position > $2 AND e.position <= $2 + $3 ORDER BY e.position

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from contracts.event import OURS, RecordedEvent
 from contracts.problem import Invalid, NotFound, Problem
 from services.kit import clock
 from services.projector.views import Freshness, GateView, ReleaseFilter, ReleaseView
@@ -24,6 +25,7 @@ WAIT_SECONDS = 5.0
 """How long the page after a decision waits for the read models to hold it."""
 WINDOWS = (7, 30, 90)
 KPIS = ("deployment-frequency", "change-lead-time")
+_REDACTED = f"{OURS}event.redacted.v1"
 _OPEN = frozenset({"pending", "fail"})
 """A rejection can be taken back by whoever made it."""
 FACETS = ("state", "service", "risk", "release_type")
@@ -124,8 +126,16 @@ class Pages:
         freshness: Freshness = await self._console.store.freshness()
         recorded = await self._console.ledger.event(freshness.ledger, int(position))
         return _as_json(request, recorded) or await self._console.page(
-            request, "event.html", recorded=recorded, freshness=freshness
-        )
+            request, "event.html", recorded=recorded, freshness=freshness,
+            redaction=await self._redaction(freshness.ledger, recorded),
+        )  # fmt: skip
+
+    async def _redaction(self, ledger: str, recorded: RecordedEvent) -> RecordedEvent | None:
+        """Return the event that says who had an event's content removed, and why."""
+        if not recorded.redacted:
+            return None
+        history = await self._console.ledger.history(ledger, f"event:{recorded.position}")
+        return next((e for e in history.events if e.type == _REDACTED), None)
 
 
 def is_position(text: str) -> bool:

@@ -5,89 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import asyncpg
-import httpx2
 import pytest
 
-from services.kit import clock
-from services.kit.identity import Keyring, demo_key, digest, make_key
-from services.kit.service import Service
-from services.kit.settings import Shared
-from services.kit.tlog.checkpoint import open_note
-from services.kit.tlog.note import Ed25519Verifier
 from services.ledger import redactions
-from services.ledger.sealing.shelf import CHECKPOINT
-from services.ledger.sealing.where import Where
-from services.ledger.service import build
-from services.ledger.settings import LedgerSettings
-from services.ledger.verify.whole import Job, Refused, Report, verify
+from services.ledger.verify.whole import Refused
+from tests.integration.ledger.redacting import MAIN, Desk, redacting
 
 pytestmark = pytest.mark.postgres
-MAIN = "/v1/ledgers/main"
-ADA, BOB = {"authorization": "Bearer ada"}, {"authorization": "Bearer bob"}
-
-
-class Desk:
-    """A running ledger with its sealer, and a client."""
-
-    def __init__(self, url: str, folder: Path, service: Service, http: httpx2.AsyncClient) -> None:
-        self.url = url
-        self.where = Where(Shared(data=folder), LedgerSettings())
-        self.service = service
-        self.http = http
-
-    async def post(self, number: int, **attributes: Any) -> dict[str, Any]:
-        event = {
-            "specversion": "1.0", "id": f"e-{number}", "source": "/s", "type": "x.y",
-            "subject": "thing:1", "time": "2026-03-01T12:00:00Z",
-            "data": {"name": f"Ada Person {number}"},
-        }  # fmt: skip
-        answer = await self.http.post(f"{MAIN}/events?sealed=true", json=event | attributes)
-        assert answer.json()["receipt"]["sealed"] is True, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-    async def ask(self, position: int, who: dict[str, str] = ADA) -> httpx2.Response:
-        body = {"position": position, "reason": "names a person"}
-        return await self.http.post(f"{MAIN}/redactions", json=body, headers=who)
-
-    async def approve(self, position: int, who: dict[str, str] = BOB) -> httpx2.Response:
-        return await self.http.post(f"{MAIN}/redactions/{position}/approval", headers=who)
-
-    async def get(self, path: str) -> Any:
-        answer = await self.http.get(f"{MAIN}/{path}")
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    async def verified(self) -> Report:
-        shelf, folder = self.where.shelf("main"), self.where.keys("main")
-        verifier = Ed25519Verifier.parse((folder / "sealer.vkey").read_text())
-        head, _ = open_note(shelf.read(CHECKPOINT) or b"", [verifier])
-        job = Job(head, shelf, "main", self.url, (folder / "naming.pub.pem").read_bytes())
-        return await asyncio.to_thread(verify, job, 1, lambda _: None)
 
 
 @pytest.fixture
 async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
-    keys = Keyring([demo_key()])
-    for name, scopes in [("ada", ["redact", "read"]), ("bob", ["redact"]), ("eve", ["read"])]:
-        _, key = make_key(name, scopes, 1, clock.now())
-        keys.add(replace(key, sha256=digest(name)))
-    shared = Shared(data=tmp_path, dev=True, DATABASE_URL=database_url)
-    built = build(shared, LedgerSettings(seal_seconds=0.05), keys)
-    async with (
-        built.run(),
-        httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(app=built.app),
-            base_url="http://ledger",
-            headers={"authorization": "Bearer demo-key"},
-        ) as client,
-    ):
-        yield Desk(database_url, tmp_path, built, client)
+    async with redacting(database_url, tmp_path) as running:
+        yield running
 
 
 async def test_what_two_people_agree_to_is_gone_and_the_rest_stands(desk: Desk) -> None:
@@ -132,33 +65,31 @@ async def test_every_proof_stays_valid(desk: Desk) -> None:
     assert again.splitlines()[1:3] == proof.splitlines()[1:3]
 
 
-async def test_it_takes_two_and_the_right_to(desk: Desk) -> None:
+async def test_ndjson_says_redacted_too(desk: Desk) -> None:
     await desk.post(1)
-    assert (await desk.approve(1)).status_code == 404
-    assert (await desk.ask(1, {"authorization": "Bearer eve"})).status_code == 403
-    assert (await desk.ask(1)).status_code == 202
-    assert (await desk.approve(1, ADA)).status_code == 403
-    assert (await desk.get("events/1"))["event"]["data"] == {"name": "Ada Person 1"}
-    for _ in range(2):  # again and again is the same
-        assert (await desk.ask(1)).status_code == 202
-        assert (await desk.approve(1)).json()["state"] == "redacted"
-    assert (await desk.get("events"))["head"] == 3
-    assert (await desk.ask(9)).status_code == 404
-    assert (await desk.ask(2)).status_code == 422
+    await desk.post(2)
+    await desk.ask(1)
+    await desk.approve(1)
+    answer = await desk.http.get(f"{MAIN}/events", headers={"accept": "application/x-ndjson"})
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert [line.get("redacted", False) for line in lines[:2]] == [True, False]
+    assert "data" not in lines[0]["event"]
 
 
-async def test_nobody_else_can_write_such_a_record(desk: Desk) -> None:
-    await desk.post(1)
-    forged = {
-        "specversion": "1.0", "id": "f", "source": "/s",
-        "type": "org.releaseledger.event.redacted.v1",
-        "data": {"position": 1, "commitment": "0" * 64, "reason": "r", "requested_by": "a",
-                 "approved_by": "b"},
-    }  # fmt: skip
-    answer = await desk.http.post(
-        f"{MAIN}/events", json=forged, headers={"authorization": "Bearer ada"}
-    )
-    assert answer.status_code == 403
+async def test_a_new_log_can_be_sealed_over_redacted_events(
+    desk: Desk, tmp_path: Path, database_url: str
+) -> None:
+    """After a lost state: the tree is made again, and only from what is recorded."""
+    for number in range(1, 4):
+        await desk.post(number)
+    await desk.ask(2)
+    await desk.approve(2)
+    before = (await desk.verified()).head
+    async with desk.sealed_again(tmp_path / "other", database_url) as other:
+        await other.service.app.state.desk.published.covering("main", before.size, 10)
+        report = await other.verified()
+        assert report.head.size >= before.size
+        assert (report.portion.gone, report.portion.redacted) == ([2], [2])
 
 
 async def test_the_database_refuses_what_is_not_recorded(desk: Desk) -> None:
@@ -223,6 +154,23 @@ async def test_the_raw_webhook_goes_too(desk: Desk) -> None:
         await sql.execute("UPDATE ledger.hook_delivery SET raw = 'other'")
     await sql.close()
     assert raw == b""
+
+
+async def test_a_webhook_that_is_settled_after_the_redaction_goes_too(desk: Desk) -> None:
+    """Its facts are appended before the delivery is noted as settled; a crash came between."""
+    await desk.post(1)
+    sql = await asyncpg.connect(desk.url)
+    await sql.execute(
+        "INSERT INTO ledger.hook_delivery (connection, ledger, delivery_key, headers, raw,"
+        " raw_sha256, assurance, state) VALUES ('c', 'main', 'k', '{}', 'Ada Person',"
+        " repeat('0', 64), 'A1', 'unmapped')"
+    )
+    await desk.ask(1)
+    await desk.approve(1)
+    await sql.execute("UPDATE ledger.hook_delivery SET positions = '{1}', state = 'mapped'")
+    await redactions._sweep(desk.service.app.state.desk.reader, "main")
+    assert await sql.fetchval("SELECT raw FROM ledger.hook_delivery") == b""
+    await sql.close()
 
 
 async def test_a_redacted_id_is_never_taken_again(desk: Desk) -> None:

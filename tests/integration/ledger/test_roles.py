@@ -179,14 +179,16 @@ async def test_nobody_but_the_appender_and_the_owner_may_call_a_function(
     callers = {row["name"]: row["who"] for row in found}
     assert callers.pop("append_v1") == ["rlg_owner", "rlg_appender"]
     assert callers.pop("erase_v1") == ["rlg_owner", "rlg_eraser"]
-    assert callers.pop("redacted_v1") == ["rlg_owner", "rlg_eraser"]
+    assert callers.pop("unerased_v1") == ["rlg_owner", "rlg_eraser"]
+    askers = ["rlg_owner", "rlg_eraser", "rlg_sealer", "rlg_verifier"]
+    assert sorted(callers.pop("redacted_v1")) == sorted(askers)
     assert set(map(tuple, callers.values())) == {("rlg_owner",)}
     assert {row["owner"] for row in found} == {"rlg_owner"}
     for row in found:
         if row["definer"]:
             assert "search_path=pg_catalog, pg_temp" in row["settings"]
     definers = sorted(row["name"] for row in found if row["definer"])
-    assert definers == ["append_v1", "erase_v1", "redacted_v1"]
+    assert definers == ["append_v1", "erase_v1", "redacted_v1", "unerased_v1"]
 
 
 async def test_a_function_that_comes_later_is_the_owners_alone(

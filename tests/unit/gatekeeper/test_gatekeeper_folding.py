@@ -79,3 +79,19 @@ def test_foreign_events_never_stop_or_sway_a_judgement(
     assert said(facts) == said(story().vote("acme:rosa").facts())
     decision = judge(facts, select([STANDARD], GATE, facts.release_type), moment(told))
     assert decision.decision == "allow"
+
+
+def test_a_gate_stays_shut_when_what_was_removed_may_have_said_no() -> None:
+    """Else a rejection could be redacted away."""
+    told = story().asked("acme:fay").vote("acme:rosa", "rejected")
+    position = told.events[-1].position
+    left = {name: told.events[-1].event[name] for name in ("specversion", "source", "type")}
+    gone = told.events[-1].model_copy(update={"redacted": True, "event": left})
+    told.events[-1] = gone
+    facts = told.facts()
+    decision = judge(facts, select([STANDARD], GATE, facts.release_type), moment(told))
+    assert decision.decision == "deny"
+    assert f"position {position} was redacted" in decision.summary
+    other = gone.model_copy(update={"versions": {"release:other": 1, "service:pay": 9}})
+    told.events[-1] = other
+    assert told.facts().removed == []
