@@ -82,7 +82,7 @@ async def log_of(url: str, folder: Path, *, anew: bool = False) -> AsyncIterator
         try:
             yield Log(Path(name), own, source)
         finally:
-            await source.close()
+            await source.aclose()
 
 
 @asynccontextmanager

@@ -19,7 +19,8 @@ from services.kit import clock
 from services.kit.tlog.tiles import Edge
 from services.ledger.sealing.leaves import leaf_of
 from services.ledger.verify.portion import opens
-from services.ledger.verify.whole import Job, verify
+from services.ledger.verify.whole import verify
+from services.ledger.verify.work import Job
 
 NAME = "verify"
 CELLS = ("whole", "quick", "tree", "memory", "hashing")

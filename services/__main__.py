@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 import uvloop
 
-from services import assembly, run
-from services.kit import clock, identity, logs, settings, witnessing
+from services import assembly, proving, run
+from services.kit import clock, identity, logs, settings
 from services.kit.settings import SettingsError, Shared
 from services.projector.web.people import Person
 
@@ -133,68 +133,8 @@ def key(
     run.say(secret)
 
 
-seal = typer.Typer(help="The ledgers' own keys, and the beginning of a log.", no_args_is_help=True)
-cli.add_typer(seal, name="seal")
-
-
-@seal.command("keys")
-def seal_keys(
-    folder: Annotated[Path, typer.Argument(help="where to, for example keys/main")],
-    origin: Annotated[str, typer.Option(help="the log's name for ever, such as example.com/main")],
-) -> None:
-    """Make a ledger's keys: sealer, naming, receipts. None is ever overwritten."""
-    from services.ledger.sealing import keys  # noqa: PLC0415 - not needed to serve
-
-    keys.make(folder, origin)
-    run.say((folder / "sealer.vkey").read_text(encoding="utf-8").strip())
-
-
-@seal.command("begin")
-def seal_begin(
-    ledger: Annotated[str, typer.Option(help="the ledger's name")] = "main",
-) -> None:
-    """Begin the log of a ledger that was never sealed: a state, and an empty checkpoint."""
-    from services.ledger.sealing.where import begin  # noqa: PLC0415 - not needed to serve
-
-    told = assembly.Settings.load()
-    run.say(f"the log {begin(told.shared, told.ledger, ledger)} begins, with the empty tree")
-
-
-@seal.command("witness")
-def seal_witness(
-    folder: Annotated[Path, typer.Argument(help="where to, for example keys/gatekeeper")],
-    name: Annotated[str, typer.Option(help="the witness's name, such as gatekeeper.example.com")],
-) -> None:
-    """Make a witness's key; what it watches is listed in the file `logs` beside it."""
-    witnessing.make(folder, name)
-    run.say((folder / witnessing.VKEY).read_text(encoding="utf-8").strip())
-
-
-@cli.command()
-def verify(  # noqa: PLR0913 - one parameter for each option
-    *,
-    ledger: Annotated[str, typer.Option(help="the ledger's name")] = "main",
-    key: Annotated[
-        Path | None, typer.Option(help="the log's public key that you trust (a vkey file)")
-    ] = None,
-    shelf: Annotated[Path | None, typer.Option(help="the folder of tiles and checkpoint")] = None,
-    known: Annotated[
-        list[Path] | None, typer.Option(help="a checkpoint that you keep from earlier")
-    ] = None,
-    tree: Annotated[bool, typer.Option(help="the tree alone, without the database")] = False,
-    quick: Annotated[bool, typer.Option(help="hashes only, columns are not compared")] = False,
-    workers: Annotated[int, typer.Option(help="processes; 0: one for each core")] = 0,
-    pack: Annotated[Path | None, typer.Option(help="check this evidence pack instead")] = None,
-    receipt: Annotated[Path | None, typer.Option(help="check this receipt instead")] = None,
-) -> None:
-    """Check a ledger from its published tree to its last column. Exit code 0, or 9: refused."""
-    from services.ledger.verify import command  # noqa: PLC0415 - not needed to serve
-
-    told = assembly.Settings.load()
-    wanted = command.Wanted(
-        ledger, key, shelf, tuple(known or ()), tree, quick, workers, pack, receipt
-    )
-    raise typer.Exit(command.run(told.shared, told.ledger, wanted))
+cli.add_typer(proving.seal, name="seal")
+cli.command()(proving.verify)
 
 
 @cli.command("settings")

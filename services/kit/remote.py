@@ -4,6 +4,7 @@ there is no second code path. The only importer of httpx2, with the composition 
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LONG_POLL_SECONDS = 20
 HISTORY_PAGE = 1000
+FILE_SECONDS = 30
 
 
 class Client:
@@ -88,6 +90,50 @@ def _problem(answer: httpx2.Response) -> problem.Problem:
     except ValueError:
         body = {}
     return problem.from_json(body if isinstance(body, dict) else {}, answer.status_code)
+
+
+class Files:
+    """Files below a base URL, for commands without an event loop."""
+
+    def __init__(self, base_url: str, key: str = "") -> None:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx2.Client(base_url=base_url, timeout=FILE_SECONDS, headers=headers)
+
+    def fetch(self, path: str, most: int) -> bytes | None:
+        """GET a file of at most `most` bytes; None for 404. Raises a `Problem`.
+
+        What fails on the way, and what the server says to try again, is tried three times; each
+        try takes `FILE_SECONDS` at most, however slowly bytes come.
+        """
+        for pause in (0.2, 1.0, None):
+            try:
+                return self._once(path, most)
+            except problem.Unavailable:
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        return None
+
+    def _once(self, path: str, most: int) -> bytes | None:
+        began, content = time.monotonic(), bytearray()
+        try:
+            with self._http.stream("GET", quote(path)) as answer:
+                for part in answer.iter_bytes():
+                    content += part
+                    if len(content) > most:
+                        raise problem.TooLarge(f"{path} has more than {most} bytes")
+                    if time.monotonic() - began > FILE_SECONDS:
+                        raise problem.Unavailable(f"{path} takes longer than {FILE_SECONDS} s")
+        except httpx2.HTTPError as error:
+            detail = f"{self._http.base_url} does not answer: {type(error).__name__}"
+            raise problem.Unavailable(detail) from error
+        if answer.status_code == httpx2.codes.NOT_FOUND:
+            return None
+        if answer.status_code >= httpx2.codes.INTERNAL_SERVER_ERROR:
+            raise problem.Unavailable(f"{path}: HTTP status {answer.status_code}")
+        if answer.status_code != httpx2.codes.OK:
+            raise problem.Problem(f"{path}: HTTP status {answer.status_code}")
+        return bytes(content)
 
 
 class HttpLedger:

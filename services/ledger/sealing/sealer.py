@@ -103,7 +103,7 @@ class Sealer:
             self.trouble = str(error)
             raise
         finally:
-            await self._at.source.close()
+            await self._at.source.aclose()
 
     async def check(self) -> str | None:
         """Return what keeps the sealer from sealing, for /readyz."""

@@ -23,11 +23,15 @@ class Overwritten(Exception):
     """Other bytes lie under the name already; the message names it."""
 
 
-class Shelf(Protocol):
+class Readable(Protocol):
     """The files of one log, by their paths in C2SP tlog-tiles."""
 
     def read(self, path: str) -> bytes | None:
         """Return a file, None when there is none."""
+
+
+class Shelf(Readable, Protocol):
+    """The same, for the sealer."""
 
     def write(self, path: str, content: bytes) -> None:
         """Keep a file for ever. Again with the same bytes does nothing; else `Overwritten`."""

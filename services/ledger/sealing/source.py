@@ -18,14 +18,25 @@ _PART = 64
 """Names that one thread makes or checks at a time."""
 MAX_NAMES = 200_000
 """Subjects kept in memory; beyond, all are forgotten and read again."""
-_ROWS = """
+_COLUMNS = """
 SELECT e.position, e.event_uuid, e.source, e.type, e.subject_ids, e.versions, e.occurred_at,
        e.recorded_at, e.principal, e.assurance, e.causation, e.commitment, stored.salt, stored.body,
        stored.body IS NULL AND ledger.redacted_v1($1, e.position) AS redacted
   FROM ledger.event AS e
   LEFT JOIN ledger.event_body AS stored USING (ledger_id, position)
- WHERE e.ledger_id = $1 AND e.position > $2 AND e.position <= $2 + $3 ORDER BY e.position
+ WHERE e.ledger_id = $1
 """
+_ROWS = f"{_COLUMNS} AND e.position > $2 AND e.position <= $2 + $3 ORDER BY e.position"
+_AT = f"{_COLUMNS} AND e.position = ANY($2::bigint[]) ORDER BY e.position"
+_HISTORY = """
+SELECT position FROM ledger.history JOIN ledger.subject USING (ledger_id, subject_id)
+ WHERE ledger_id = $1 AND key = $2 ORDER BY version
+"""
+_SIGNATURE = """
+SELECT signature FROM ledger.subject_name JOIN ledger.subject USING (ledger_id, subject_id)
+ WHERE ledger_id = $1 AND key = $2
+"""
+_REDACTED = "org.releaseledger.event.redacted.v1"
 _NAMES = """
 SELECT subject_id, key, signature FROM ledger.subject
   LEFT JOIN ledger.subject_name USING (ledger_id, subject_id)
@@ -82,6 +93,25 @@ class Source:
             await self._learn(missing)
         return self._names
 
+    async def at(self, positions: Sequence[int]) -> list[Row]:
+        """Return the events at some positions that exist, in order."""
+        found = await (await self._open()).fetch(_AT, self._id, list(positions))
+        return [Row(*row) for row in found]
+
+    async def history(self, key: str) -> list[int]:
+        """Return the positions of a subject's events by the log, in order of version."""
+        return [p for (p,) in await (await self._open()).fetch(_HISTORY, self._id, key)]
+
+    async def redactions(self, position: int) -> list[int]:
+        """Return where redactions of an event are recorded."""
+        rows = await self.at(await self.history(f"event:{position}"))
+        return [row.position for row in rows if row.type == _REDACTED]
+
+    async def uid(self, key: str) -> bytes | None:
+        """Return a subject's uid, None for one without a name. Raises `Tampered` (position 0)."""
+        signature = await (await self._open()).fetchval(_SIGNATURE, self._id, key)
+        return None if signature is None else uid(self._signature(key, signature, 0))
+
     async def astray(self, rows: Sequence[Row]) -> int | None:
         """Return the first position that a history does not have as the events say."""
         named = [
@@ -97,7 +127,7 @@ class Source:
         """Return how many entries all histories have up to a position."""
         return int(await (await self._open()).fetchval(_ENTRIES, self._id, head))
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:

@@ -31,6 +31,8 @@ class Portion:
     tally: Tally = field(default_factory=Tally)
     gone: list[int] = field(default_factory=list)
     redacted: list[int] = field(default_factory=list)
+    found: list[tuple[int, bytes]] = field(default_factory=list)
+    """Position and leaf of what was looked for (`work.Job.only`)."""
 
     def join(self, later: Portion) -> None:
         """Take the portion that follows. Raises `Broken`."""

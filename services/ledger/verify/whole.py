@@ -1,4 +1,4 @@
-"""Verifies a ledger whole: its tree, and with a database every row under it, on all cores.
+"""Verifies a ledger, or a stretch of it: its tree, and with a database every row under it.
 
 Never passes on an error: whatever is not shown to be right is a finding or an exception. Never
 hangs: each portion has a time limit.
@@ -7,41 +7,23 @@ hangs: each portion has a time limit.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from services.kit.tlog import merkle
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.merkle import ProofError, verify_consistency
-from services.kit.tlog.tiles import WIDTH, TileReader
+from services.kit.tlog.tiles import WIDTH
 from services.ledger.sealing.leaves import Tampered
-from services.ledger.sealing.naming import NameChecker
-from services.ledger.sealing.shelf import Shelf
 from services.ledger.sealing.source import Source
-from services.ledger.verify.portion import Portion, check_rows, check_tree, redactions_in
+from services.ledger.verify.portion import Portion, check_rows, redactions_in
 from services.ledger.verify.tally import Broken
-
-BUNDLES = 16
-"""Bundles of one portion: 4,096 events."""
-PORTION_SECONDS = 300
+from services.ledger.verify.work import Job, portions
 
 
 class Refused(Exception):
     """The ledger is not what was sealed; the message names the first bad position."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What every worker gets. `url` and `naming` (PEM) only where rows are to be compared."""
-
-    head: Checkpoint
-    shelf: Shelf
-    ledger: str
-    url: str | None = None
-    naming: bytes = b""
-    quick: bool = False
 
 
 @dataclass
@@ -54,34 +36,66 @@ class Report:
 
     @property
     def subjects(self) -> int:
-        """How many histories are complete."""
+        """How many histories were met."""
         return len(self.portion.tally.spans)
 
 
+Progress = Callable[[int], None]
+"""Told the number of events after each portion."""
+
+
 def verify(
-    job: Job, workers: int, progress: Callable[[int], None], older: tuple[Checkpoint, ...] = ()
+    job: Job,
+    workers: int,
+    progress: Progress,
+    older: tuple[Checkpoint, ...] = (),
+    stretch: range | None = None,
 ) -> Report:
     """Verify everything under a checkpoint that somebody has opened already.
 
-    `older`: checkpoints seen before; the tree must continue each. `progress` gets the number of
-    events after each portion. Raises `Refused`, or what kept it from verifying.
+    `older`: checkpoints seen before; the tree must continue each. `stretch`: these bundles alone;
+    histories are then whole within them, and what lies elsewhere is not looked at. Raises
+    `Refused`, or what kept it from verifying.
     """
     report = Report(job.head)
+    bundles = range(-(-job.head.size // WIDTH)) if stretch is None else stretch
     try:
         for old in older:
             _continues(job, old)
-        for portion in _portions(job, workers):
+        for portion in portions(job, bundles, workers):
             report.portion.join(portion)
             progress(portion.events)
-        report.portion.tally.begins()
+        if stretch is None:
+            report.portion.tally.begins()
         if job.url is not None:
-            report.unsealed = asyncio.run(_rest(job, report.portion)) - job.head.size
-        _excused(report.portion)
+            asyncio.run(_beside(job, report, whole=stretch is None))
+        excused(report.portion)
     except (Tampered, Broken, ProofError) as error:
         raise Refused(str(error)) from error
-    if report.portion.events != job.head.size:
-        raise Refused(f"{report.portion.events} events were checked and {job.head.size} are sealed")
+    wanted = min(bundles.stop * WIDTH, job.head.size) - bundles.start * WIDTH
+    if report.portion.events != wanted:
+        raise Refused(f"{report.portion.events} events were checked and {wanted} are sealed")
     return report
+
+
+def excused(portion: Portion) -> None:
+    """Raise `Tampered` for a body that is gone without a record of its redaction."""
+    bare = sorted(set(portion.gone) - set(portion.redacted))
+    if bare:
+        raise Tampered(bare[0], "its body is gone and no redaction is recorded")
+
+
+async def find_records(job: Job, source: Source, portion: Portion) -> None:
+    """Look for the records of redactions outside of what was checked, and check those too."""
+    read = job.tree()
+    for position in sorted(set(portion.gone) - set(portion.redacted)):
+        for row in await source.at(await source.redactions(position)):
+            if row.position <= job.head.size:
+                index, offset = divmod(row.position - 1, WIDTH)
+                sealed = [read.entries(index)[offset]]
+                check_rows(portion, sealed, [row], await source.names([row]), row.position)
+            else:
+                portion.redacted += redactions_in(row)
 
 
 def _continues(job: Job, old: Checkpoint) -> None:
@@ -89,68 +103,21 @@ def _continues(job: Job, old: Checkpoint) -> None:
         raise ProofError(f"the older checkpoint is of another log, {old.origin}")
     if old.size > job.head.size:
         raise ProofError(f"a tree of {old.size} was seen before and this one has {job.head.size}")
-    read = TileReader(job.head.size, job.head.root, job.shelf.read).read
-    proof = merkle.consistency_proof(old.size, job.head.size, read)
+    proof = merkle.consistency_proof(old.size, job.head.size, job.tree().read)
     verify_consistency(old.size, job.head.size, old.root, job.head.root, proof)
 
 
-def _excused(portion: Portion) -> None:
-    bare = sorted(set(portion.gone) - set(portion.redacted))
-    if bare:
-        raise Tampered(bare[0], "its body is gone and no redaction is recorded")
-
-
-def _portions(job: Job, workers: int) -> Iterator[Portion]:
-    """Yield the portions in order; the first bad one raises."""
-    count = -(-job.head.size // WIDTH)
-    ranges = [range(at, min(at + BUNDLES, count)) for at in range(0, count, BUNDLES)]
-    if workers < 2 or len(ranges) < 2:  # noqa: PLR2004 - nothing to do side by side
-        yield from (check(job, each) for each in ranges)
-        return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
-        pending = [pool.submit(check, job, each) for each in ranges]
-        try:
-            for each in pending:
-                yield each.result(timeout=PORTION_SECONDS)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def check(job: Job, bundles: range) -> Portion:
-    """Check one portion; what a worker does."""
-    read = TileReader(job.head.size, job.head.root, job.shelf.read)
-    portion, entries = check_tree(read, bundles)
-    if job.url is not None:
-        asyncio.run(_compare(job, portion, entries, bundles.start * WIDTH))
-    return portion
-
-
-async def _compare(job: Job, portion: Portion, entries: list[bytes], after: int) -> None:
-    source = _source(job)
-    try:
-        for at in range(0, len(entries), WIDTH):
-            sealed = entries[at : at + WIDTH]
-            rows = await source.rows(after + at, len(sealed))
-            names = await source.names(rows)
-            check_rows(portion, sealed, rows, names, after + at + 1, quick=job.quick)
-            astray = None if job.quick else await source.astray(rows)
-            if astray is not None:
-                raise Tampered(astray, "a history of one of its subjects does not have it")
-    finally:
-        await source.close()
-
-
-async def _rest(job: Job, portion: Portion) -> int:
-    """Return the log's head, when its histories have nothing that no event says."""
-    source = _source(job)
-    try:
+async def _beside(job: Job, report: Report, *, whole: bool) -> None:
+    """Check what no portion can: that histories have nothing more, and where redactions stand."""
+    portion = report.portion
+    async with contextlib.aclosing(job.source()) as source:
+        if not whole:
+            await find_records(job, source, portion)
+            return
         entries = portion.entries if job.quick else await source.entries(job.head.size)
         if entries != portion.entries:
             raise Refused(f"histories have {entries} entries and events say {portion.entries}")
-        return await _tail(source, job.head.size, portion)
-    finally:
-        await source.close()
+        report.unsealed = await _tail(source, job.head.size, portion) - job.head.size
 
 
 async def _tail(source: Source, after: int, portion: Portion) -> int:
@@ -160,7 +127,3 @@ async def _tail(source: Source, after: int, portion: Portion) -> int:
             portion.redacted += redactions_in(row)
         after = rows[-1].position
     return after
-
-
-def _source(job: Job) -> Source:
-    return Source(job.url or "", job.ledger, NameChecker.from_pem(job.naming))

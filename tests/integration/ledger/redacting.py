@@ -22,7 +22,8 @@ from services.ledger.sealing.shelf import CHECKPOINT
 from services.ledger.sealing.where import Where
 from services.ledger.service import build
 from services.ledger.settings import LedgerSettings
-from services.ledger.verify.whole import Job, Report, verify
+from services.ledger.verify.whole import Report, verify
+from services.ledger.verify.work import Job
 
 MAIN = "/v1/ledgers/main"
 ADA, BOB = {"authorization": "Bearer ada"}, {"authorization": "Bearer bob"}

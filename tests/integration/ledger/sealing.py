@@ -18,6 +18,7 @@ from services.ledger.sealing.sealer import Places, Sealer, unwitnessed
 from services.ledger.sealing.shelf import CHECKPOINT, Folder
 from services.ledger.sealing.source import Source
 from services.ledger.sealing.state import SqliteStates, State
+from tests.integration.ledger.conftest import Ledger, submission
 
 ORIGIN = "ledger.example/main"
 
@@ -82,7 +83,7 @@ class Workshop:
 
     async def close(self) -> None:
         for source in self._sources:
-            await source.close()
+            await source.aclose()
 
     def begin(self) -> None:
         sealer.begin(self.states, self.shelf, self.keys)
@@ -131,3 +132,19 @@ async def seal_all(sealer_: Sealer) -> int:
     while sealed := await sealer_.step():
         total += sealed
     return total
+
+
+async def sealed(ledger: Ledger, workshop: Workshop, count: int = 600) -> None:
+    appender = ledger.appender()
+    for start in range(0, count, 500):
+        items = [
+            submission(f"release:{n % 7}", "service:pay")
+            for n in range(start, min(start + 500, count))
+        ]
+        await appender.append_all(items)
+    await seal_all(workshop.sealer())
+
+
+async def behind_the_back(ledger: Ledger, statements: str) -> None:
+    await ledger.sql.execute(f"SET session_replication_role = replica; {statements}")
+    await ledger.sql.execute("RESET session_replication_role")

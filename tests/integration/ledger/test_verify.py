@@ -14,9 +14,10 @@ from services.kit.tlog import checkpoint
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.tiles import Edge
 from services.ledger.sealing.shelf import CHECKPOINT, Folder
-from services.ledger.verify.whole import Job, Refused, Report, verify
+from services.ledger.verify.whole import Refused, Report, verify
+from services.ledger.verify.work import Job
 from tests.integration.ledger.conftest import Ledger, submission
-from tests.integration.ledger.sealing import Workshop, seal_all
+from tests.integration.ledger.sealing import Workshop, behind_the_back, sealed
 
 COUNT = 5000
 """More than one portion, so that several processes work."""
@@ -30,17 +31,6 @@ async def workshop(ledger: Ledger, tmp_path: Path) -> AsyncIterator[Workshop]:
     await made.close()
 
 
-async def sealed(ledger: Ledger, workshop: Workshop, count: int = 600) -> None:
-    appender = ledger.appender()
-    for start in range(0, count, 500):
-        items = [
-            submission(f"release:{n % 7}", "service:pay")
-            for n in range(start, min(start + 500, count))
-        ]
-        await appender.append_all(items)
-    await seal_all(workshop.sealer())
-
-
 async def verified(
     ledger: Ledger, workshop: Workshop, *known: Checkpoint, tree: bool = False, workers: int = 1
 ) -> Report:
@@ -48,11 +38,6 @@ async def verified(
     url = None if tree else ledger.url
     job = Job(workshop.published(), Folder(workshop.shelf.root), "main", url, naming)
     return await asyncio.to_thread(verify, job, workers, lambda _: None, known)
-
-
-async def behind_the_back(ledger: Ledger, statements: str) -> None:
-    await ledger.sql.execute(f"SET session_replication_role = replica; {statements}")
-    await ledger.sql.execute("RESET session_replication_role")
 
 
 async def test_an_honest_ledger_is_verified_by_several_processes(

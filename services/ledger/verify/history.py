@@ -1,0 +1,87 @@
+"""Verifies one subject's history: every leaf that names it, and the database's rows for each."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from services.kit.tlog.merkle import ProofError
+from services.kit.tlog.tiles import WIDTH
+from services.ledger.sealing.leaves import Tampered
+from services.ledger.sealing.source import Source
+from services.ledger.verify.portion import Portion, check_rows
+from services.ledger.verify.tally import Broken
+from services.ledger.verify.whole import Progress, Refused, excused, find_records
+from services.ledger.verify.work import Job, portions
+
+
+class NoSuchSubject(Exception):
+    """The database does not name the subject: nothing can be said about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryReport:
+    """What was verified of a subject. `unsealed`: its events behind the tree."""
+
+    events: int
+    redacted: int
+    unsealed: int
+
+
+def verify_history(job: Job, subject: str, workers: int, progress: Progress) -> HistoryReport:
+    """Verify that the log has all events that the tree has of a subject, and each as sealed.
+
+    Reads every leaf, for a leaf tells by its uid only whom it names, and the rows of the subject
+    alone. Raises `Refused`, `NoSuchSubject`, or what kept it from verifying.
+    """
+    try:
+        uid = asyncio.run(_uid(job, subject))
+        tree, found = Portion(), list[tuple[int, bytes]]()
+        for portion in portions(
+            replace(job, only=uid, url=None), range(-(-job.head.size // WIDTH)), workers
+        ):
+            tree.join(portion)
+            found += portion.found
+            progress(portion.events)
+        tree.tally.begins()
+        return asyncio.run(_compare(job, subject, found))
+    except (Tampered, Broken, ProofError) as error:
+        raise Refused(str(error)) from error
+
+
+async def _uid(job: Job, subject: str) -> bytes:
+    async with aclosing(job.source()) as source:
+        uid = await source.uid(subject)
+    if uid is None:
+        raise NoSuchSubject(f"the ledger {job.ledger} knows no subject {subject} that is sealed")
+    return uid
+
+
+async def _compare(job: Job, subject: str, found: list[tuple[int, bytes]]) -> HistoryReport:
+    portion = Portion()
+    async with aclosing(job.source()) as source:
+        history = await source.history(subject)
+        sealed = [position for position in history if position <= job.head.size]
+        _same(subject, sealed, [position for position, _ in found])
+        for at in range(0, len(found), WIDTH):
+            await _rows(source, portion, found[at : at + WIDTH])
+        await find_records(job, source, portion)
+    excused(portion)
+    return HistoryReport(len(sealed), len(portion.gone), len(history) - len(sealed))
+
+
+async def _rows(source: Source, portion: Portion, found: list[tuple[int, bytes]]) -> None:
+    rows = {row.position: row for row in await source.at([position for position, _ in found])}
+    names = await source.names(rows.values())
+    for position, entry in found:
+        there = [rows[position]] if position in rows else []
+        check_rows(portion, [entry], there, names, position)
+
+
+def _same(subject: str, log: list[int], tree: list[int]) -> None:
+    """Raise `Tampered` at the first position that only one of them has."""
+    differing = sorted(set(log) ^ set(tree))
+    if differing:
+        where = "the tree" if differing[0] in tree else "the log"
+        raise Tampered(differing[0], f"only {where} has it in the history of {subject}")

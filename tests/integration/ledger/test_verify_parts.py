@@ -1,0 +1,204 @@
+"""The verifier on a stretch of the log, on one subject's history, and over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from services.kit import remote
+from services.kit.settings import SettingsError, Shared
+from services.ledger.sealing.shelf import CHECKPOINT
+from services.ledger.settings import LedgerSettings
+from services.ledger.verify import command
+from services.ledger.verify.command import Wanted
+from tests.integration.ledger.conftest import Ledger, submission
+from tests.integration.ledger.sealing import Workshop, behind_the_back, sealed
+
+pytestmark = pytest.mark.postgres
+EDIT = "UPDATE ledger.event SET principal = 'person:eve' WHERE position = {}"
+
+
+@dataclass
+class Auditor:
+    """Runs the command with the keys that it was given, and reads what it says."""
+
+    ledger: Ledger
+    workshop: Workshop
+    capsys: pytest.CaptureFixture[str]
+
+    async def says(self, **options: object) -> tuple[int, str]:
+        shared = Shared(DATABASE_URL=SecretStr(self.ledger.url), data=self.workshop.root)
+        settings = LedgerSettings(keys=self.workshop.root / "keys")
+        wanted = replace(
+            Wanted("main", shelf=self.workshop.shelf.root, workers=1),
+            **options,  # type: ignore[arg-type]
+        )
+        code = await asyncio.to_thread(command.run, shared, settings, wanted)
+        return code, self.capsys.readouterr().out
+
+
+@pytest.fixture
+async def workshop(ledger: Ledger, tmp_path: Path) -> AsyncIterator[Workshop]:
+    made = Workshop(ledger.url, tmp_path)
+    made.begin()
+    keys = tmp_path / "keys" / "main"
+    keys.mkdir(parents=True)
+    (keys / "sealer.vkey").write_text(made.keys.signer.verifier.vkey + "\n")
+    (keys / "naming.pub.pem").write_bytes(made.keys.naming.checker.pem())
+    await sealed(ledger, made, 900)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def auditor(ledger: Ledger, workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> Auditor:
+    return Auditor(ledger, workshop, capsys)
+
+
+async def test_a_stretch_is_checked_by_whole_bundles(ledger: Ledger, auditor: Auditor) -> None:
+    code, said = await auditor.says(stretch="300-400")
+    assert (code, "256 events, 8 histories without a gap there" in said) == (0, True), said
+    assert "388 events" in (await auditor.says(stretch="600-"))[1]
+    await behind_the_back(ledger, EDIT.format(700))
+    assert (await auditor.says(stretch="300-400"))[0] == 0
+    code, said = await auditor.says(stretch="500-700")
+    assert (code, "REFUSED  position 700: principal" in said) == (9, True), said
+
+
+@pytest.mark.parametrize("stretch", ["0-5", "5-1", "901-", "7", "a-b", "-"])
+async def test_a_stretch_that_is_none(auditor: Auditor, stretch: str) -> None:
+    with pytest.raises(SettingsError, match="--range"):
+        await auditor.says(stretch=stretch)
+
+
+async def test_a_history_is_checked_event_by_event(ledger: Ledger, auditor: Auditor) -> None:
+    await ledger.appender().append_all([submission("release:3")])
+    code, said = await auditor.says(subject="release:3")
+    assert (code, "129 events, all that the tree has of it" in said) == (0, True), said
+    assert "0 redacted, 1 not sealed yet" in said
+    await behind_the_back(ledger, EDIT.format(5))  # release:4
+    assert (await auditor.says(subject="release:3"))[0] == 0
+    code, said = await auditor.says(subject="release:4")
+    assert (code, "REFUSED  position 5: principal" in said) == (9, True), said
+    with pytest.raises(SettingsError, match="no subject release:none"):
+        await auditor.says(subject="release:none")
+
+
+WITHHELD = {
+    "left out": ("DELETE FROM ledger.history WHERE position = 299", "only the tree"),
+    "invented": (
+        ("INSERT INTO ledger.history SELECT ledger_id, subject_id, 999, 300 FROM ledger.subject"
+        " WHERE key = 'release:4'"),
+        "only the log",
+    ),
+    "its body": ("DELETE FROM ledger.event_body WHERE position = 299", "no redaction is recorded"),
+    "the event": ("DELETE FROM ledger.event WHERE position = 299", "does not have it"),
+    "its name": (
+        ("UPDATE ledger.subject_name SET signature = (SELECT signature FROM ledger.subject_name"
+        " ORDER BY subject_id DESC LIMIT 1)"),
+        "the signature is not the one that names",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", WITHHELD)
+async def test_what_is_withheld_from_a_history_is_named(
+    ledger: Ledger, auditor: Auditor, attack: str
+) -> None:
+    """Position 299 is of release:4."""
+    statements, told = WITHHELD[attack]
+    await behind_the_back(ledger, statements)
+    code, said = await auditor.says(subject="release:4")
+    assert (code, told in said) == (9, True), said
+
+
+@dataclass
+class Elsewhere:
+    """A server with a log's files, and what it does to them. `slow`: seconds before each byte."""
+
+    folder: Path
+    changed: dict[str, bytes] = field(default_factory=dict)
+    status: int = 200
+    slow: float = 0
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        path = request.path.lstrip("/")
+        self.asked.append(path)
+        file = self.folder / path
+        content = self.changed.get(path) or (file.read_bytes() if file.is_file() else None)
+        request.send_response(404 if content is None else self.status)
+        request.send_header("content-length", str(len(content or b"")))
+        request.end_headers()
+        for byte in content or b"":
+            if self.slow and self.stopped.wait(self.slow):
+                return
+            request.wfile.write(bytes([byte]))
+
+    def __post_init__(self) -> None:
+        self.stopped = threading.Event()
+
+
+@pytest.fixture
+def elsewhere(workshop: Workshop) -> Iterator[Elsewhere]:
+    made = Elsewhere(workshop.shelf.root)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.answer(self)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        made.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield made
+        made.stopped.set()
+        server.shutdown()
+        thread.join()
+
+
+async def test_a_tree_somewhere_else(auditor: Auditor, elsewhere: Elsewhere) -> None:
+    known = auditor.workshop.root / "known"
+    known.write_bytes(auditor.workshop.shelf.read(CHECKPOINT) or b"")
+    await sealed(auditor.ledger, auditor.workshop, 10)
+    code, said = await auditor.says(url=elsewhere.url, known=(known,))
+    assert (code, "910 events, 8 complete histories: the tree alone" in said) == (0, True), said
+    assert elsewhere.asked.count("tile/1/000.p/3") == 1  # one that never changes is read once
+
+
+async def test_a_server_that_lies_is_refused(auditor: Auditor, elsewhere: Elsewhere) -> None:
+    for path in ("tile/0/001", "tile/entries/001", CHECKPOINT):
+        content = bytearray(auditor.workshop.shelf.read(path) or b"")
+        content[len(content) // 3] ^= 1
+        elsewhere.changed = {path: bytes(content)}
+        assert (await auditor.says(url=elsewhere.url + "/"))[0] == 9, path
+    elsewhere.changed = {"tile/entries/002": b"\x00"}
+    assert (await auditor.says(url=f"{elsewhere.url}//"))[0] == 9
+
+
+async def test_no_answer_is_no_pass(
+    auditor: Auditor, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "FILE_SECONDS", 0.3)
+    elsewhere.status = 503
+    with pytest.raises(SettingsError, match="HTTP status 503"):
+        await auditor.says(url=elsewhere.url)
+    assert len(elsewhere.asked) == 3
+    elsewhere.status, elsewhere.slow = 200, 0.02
+    with pytest.raises(SettingsError, match=r"takes longer than 0\.3 s"):
+        await auditor.says(url=elsewhere.url)
+    with pytest.raises(SettingsError, match="there is no checkpoint at"):
+        await auditor.says(url=f"{elsewhere.url}/nowhere")
+    with pytest.raises(SettingsError, match="does not answer"):
+        await auditor.says(url="http://127.0.0.1:9")
