@@ -15,19 +15,28 @@ subject's name (services/ledger/sealing/naming.py).
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from contracts.event import format_time, parse_time
-
 VERSION = 1
-_HASH = re.compile(r"[0-9a-f]{64}")
 _LARGEST = 2**53 - 1
+_NUMBER = r"[1-9][0-9]{0,15}"
+_ENTRY = rf'\["[0-9a-f]{{64}}",{_NUMBER}\]'
+_NAMED = re.compile(rf'\["([0-9a-f]{{64}})",({_NUMBER})\]')
+_LEAF = re.compile(
+    (
+        r'\{"commitment":"([0-9a-f]{64})",'
+        r'"event":"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})",'
+        rf'"position":({_NUMBER}),'
+        r'"recorded_at":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)",'
+        rf'"subjects":\[((?:{_ENTRY}(?:,{_ENTRY})*)?)\],"v":1\}}'
+    ).encode()
+)
+"""The one spelling: what it matches is canonical already."""
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HASHED = 8
 """UUID version 8 (RFC 9562 §5.8) marks an id that was not a UUID."""
@@ -76,40 +85,32 @@ def line(
 
 def decode(entry: bytes) -> Leaf:
     """Read a leaf. Raises `NotALeaf` for anything that `encode` would have written otherwise."""
+    found = _LEAF.fullmatch(entry)
+    if found is None:
+        raise NotALeaf(f"not a leaf of version {VERSION} in its one spelling")
+    commitment, event, position, moment, named = found.groups()
+    subjects = [
+        Named(bytes.fromhex(uid), _number(version))
+        for uid, version in _NAMED.findall(named.decode())
+    ]
     try:
-        leaf = _leaf(json.loads(entry))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NotALeaf(f"not a leaf of version {VERSION}: {error}") from None
-    if leaf.encode() != entry:
-        raise NotALeaf("not the canonical spelling of this leaf")
-    return leaf
-
-
-def _leaf(found: dict[str, Any]) -> Leaf:
-    if set(found) != {"commitment", "event", "position", "recorded_at", "subjects", "v"}:
-        raise ValueError("it has other members than a leaf has")
-    moment = parse_time(found["recorded_at"])
-    if format_time(moment) != found["recorded_at"]:
-        raise ValueError("recorded_at is not in UTC with microseconds")
+        recorded_at = datetime.fromisoformat(moment.decode())
+    except ValueError as error:
+        raise NotALeaf(f"recorded_at: {error}") from None
     return Leaf(
-        commitment=_hash(found["commitment"]),
-        event=UUID(found["event"]),
-        position=_number(found["position"]),
-        recorded_at=moment.astimezone(UTC),
-        subjects=tuple(Named(_hash(uid), _number(version)) for uid, version in found["subjects"]),
+        commitment=bytes.fromhex(commitment.decode()),
+        event=UUID(event.decode()),
+        position=_number(position),
+        recorded_at=recorded_at.astimezone(UTC),
+        subjects=tuple(subjects),
     )
 
 
-def _hash(text: str) -> bytes:
-    if not _HASH.fullmatch(text):
-        raise ValueError("a hash is 64 digits of 0-9 and a-f")
-    return bytes.fromhex(text)
-
-
-def _number(value: int) -> int:
-    if type(value) is not int or not 0 < value <= _LARGEST:
-        raise ValueError("a position or a version is a whole number from 1")
-    return value
+def _number(digits: str | bytes) -> int:
+    number = int(digits)
+    if number > _LARGEST:
+        raise NotALeaf(f"{number} is beyond what JSON numbers hold exactly")
+    return number
 
 
 def event_uuid(event_id: str) -> UUID:
