@@ -83,6 +83,8 @@ _MODELS: dict[str, type[Payload]] = {
     "ingest.quarantined.v1": ledger.IngestQuarantined,
     "event.redaction_requested.v1": ledger.EventRedactionRequested,
     "event.redacted.v1": ledger.EventRedacted,
+    "key.rotated.v1": ledger.KeyRotated,
+    "gap.declared.v1": ledger.GapDeclared,
     # earlier majors that are still taken
     **{name: each.model for name, each in earlier.EARLIER.items() if each.accepted},
 }

@@ -17,7 +17,7 @@ MAX_LENGTH = 512
 KINDS = (
     "release", "artifact", "change", "service", "environment", "deployment", "approval",
     "incident", "alert", "ticket", "policy", "freeze", "exception", "role", "pipelinerun",
-    "decision", "flag", "event", "connection",
+    "decision", "flag", "event", "connection", "log",
 )  # fmt: skip
 """The kinds that the catalogue uses. Foreign events may name others."""
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+import uvloop
+from rich.progress import Progress
 
 from services import assembly, run
 from services.kit import witnessing
+
+if TYPE_CHECKING:
+    from services.ledger.sealing.site import Site
 
 seal = typer.Typer(help="The ledgers' own keys, and the beginning of a log.", no_args_is_help=True)
 
@@ -36,6 +41,45 @@ def seal_begin(
     run.say(f"the log {begin(told.shared, told.ledger, ledger)} begins, with the empty tree")
 
 
+@seal.command("rotate")
+def seal_rotate(
+    which: Annotated[str, typer.Argument(help="sealer, receipts or attester")],
+    reason: Annotated[str, typer.Option(help="why, for example: yearly, or: may have leaked")],
+    ledger: Annotated[str, typer.Option(help="the ledger's name")] = "main",
+    *,
+    prepare: Annotated[
+        bool, typer.Option(help="only make the new key, to hand its public half to witnesses")
+    ] = False,
+) -> None:
+    """Replace a key of a running ledger; recorded for ever."""
+    from services.ledger.sealing import rotation  # noqa: PLC0415 - not needed to serve
+    from services.ledger.sealing.site import rotate  # noqa: PLC0415 - not needed to serve
+
+    site = _site(ledger)
+    run.say(f"the new key: {rotation.prepare(site.keys, which)[1]}")
+    if prepare:
+        return
+    position = uvloop.run(rotate(site, which, reason))
+    run.say(f"position {position} says so: what the old key signs from there on is void")
+    run.say("the sealer takes the new key by itself; start the others again")
+
+
+@seal.command("gap")
+def seal_gap(
+    reason: Annotated[str, typer.Option(help="why, for example: restored from Tuesday's backup")],
+    ledger: Annotated[str, typer.Option(help="the ledger's name")] = "main",
+) -> None:
+    """Declare what a restored backup has lost, and begin a new log over the rest."""
+    from services.ledger.sealing.gap import declare  # noqa: PLC0415 - not needed to serve
+
+    site = _site(ledger)
+    with Progress(transient=True) as progress:
+        task = progress.add_task("comparing what is left with what was sealed", total=None)
+        found = uvloop.run(declare(site, reason, lambda count: progress.advance(task, count)))
+    run.say(f"positions {found.first} to {found.last} are declared lost")
+    run.say(f"the log {found.former} is closed; the log {found.origin} begins")
+
+
 @seal.command("witness")
 def seal_witness(
     folder: Annotated[Path, typer.Argument(help="where to, for example keys/gatekeeper")],
@@ -44,6 +88,13 @@ def seal_witness(
     """Make a witness's key; what it watches is listed in the file `logs` beside it."""
     witnessing.make(folder, name)
     run.say((folder / witnessing.VKEY).read_text(encoding="utf-8").strip())
+
+
+def _site(ledger: str) -> Site:
+    from services.ledger.sealing.where import site  # noqa: PLC0415 - not needed to serve
+
+    told = assembly.Settings.load()
+    return site(told.shared, told.ledger, ledger)
 
 
 def verify(  # noqa: PLR0913 - one parameter for each option
@@ -71,6 +122,9 @@ def verify(  # noqa: PLR0913 - one parameter for each option
         str | None,
         typer.Option(help="a ledger over HTTP: …/v1/ledgers/main"),
     ] = None,
+    closed: Annotated[
+        Path | None, typer.Option(help="compare with this log too, which a gap has closed")
+    ] = None,
     api_key: Annotated[
         str, typer.Option(envvar="RLG_API_KEY", help="for what --url gives to readers alone")
     ] = "",
@@ -81,6 +135,6 @@ def verify(  # noqa: PLR0913 - one parameter for each option
     told = assembly.Settings.load()
     wanted = command.Wanted(
         ledger, key, shelf, tuple(known or ()), tree, quick, workers, pack, receipt,
-        stretch, subject, url, api_key,
+        stretch, subject, url, closed, api_key,
     )  # fmt: skip
     raise typer.Exit(command.run(told.shared, told.ledger, wanted))

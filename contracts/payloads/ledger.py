@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from contracts.payloads.model import Identifier, Label, Payload, Principal, Prose, Sha256Hex
@@ -48,3 +50,34 @@ class EventRedacted(Payload):
     reason: Prose
     requested_by: Principal
     approved_by: Principal
+
+
+class KeyRotated(Payload):
+    """A key of the ledger is replaced. What the old one signs from this position on is void."""
+
+    composed = ("log:{ledger}",)
+
+    ledger: Identifier
+    key: Literal["sealer", "receipts", "attester"]
+    retired: Prose
+    """The old public key: a C2SP vkey, or PEM."""
+    introduced: Prose
+    """The new public key."""
+    reason: Prose
+    operator: Label
+
+
+class GapDeclared(Payload):
+    """A restored backup lacks the end of the log: these positions had other events once."""
+
+    composed = ("log:{ledger}",)
+
+    ledger: Identifier
+    first: int = Field(ge=1)
+    last: int = Field(ge=1)
+    closed: Prose
+    """The last checkpoint of the log that had them, a signed note."""
+    origin: Label
+    """Of the log that goes on."""
+    reason: Prose
+    operator: Label

@@ -21,7 +21,12 @@ OURS_ALONE = frozenset(
     }
 )
 """Types that only a service of ours may write: others would trust them as judged by us."""
-LEDGERS_OWN = frozenset({f"{OURS}event.redaction_requested.v1", f"{OURS}event.redacted.v1"})
+LEDGERS_OWN = frozenset(
+    OURS + name
+    for name in (
+        "event.redaction_requested.v1", "event.redacted.v1", "key.rotated.v1", "gap.declared.v1",
+    )
+)  # fmt: skip
 """Types that the ledger writes when it does something to itself. They are taken from nobody: not
 from our services either, because what is recorded as redacted is removed."""
 OWN_SOURCE = "/ledger/"

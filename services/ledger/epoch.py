@@ -6,13 +6,12 @@ knows the new one appends to a database that is still in the former (`services.l
 
 from __future__ import annotations
 
-import os
-import pwd
 from dataclasses import dataclass
 from typing import Any
 
 from services.kit import database
 from services.kit.settings import SettingsError
+from services.ledger import own
 
 _RECOVERING = "SELECT pg_is_in_recovery()"
 _PREPARED = "SELECT to_regproc('ledger.begin_epoch_v1') IS NOT NULL"
@@ -52,12 +51,4 @@ async def _begin(connection: database.Connection, ledger: str, reason: str) -> A
         raise SettingsError("this database is a standby: promote it first")
     if not await connection.fetchval(_PREPARED):
         raise SettingsError("the schema is too old: run `python -m services migrate`")
-    return await connection.fetchrow(_BEGIN, ledger, reason, _person())
-
-
-def _person() -> str:
-    uid = os.geteuid()
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:  # a container's made-up user
-        return f"uid {uid}"
+    return await connection.fetchrow(_BEGIN, ledger, reason, own.person())

@@ -15,16 +15,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts import catalogue
 from contracts.event import OURS, Origin
 from contracts.problem import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from services.kit import database, logs
 from services.kit.identity import Principal
-from services.ledger import hot
-from services.ledger.admission import LEDGERS_OWN, OURS_ALONE, OWN_SOURCE
+from services.ledger import hot, own
+from services.ledger.admission import LEDGERS_OWN, OURS_ALONE
 from services.ledger.databases import Database
 from services.ledger.hot import Desk
-from services.ledger.model import Submission
 from services.ledger.store import Reader
 
 ASKED, DONE = f"{OURS}event.redaction_requested.v1", f"{OURS}event.redacted.v1"
@@ -176,23 +174,13 @@ async def _eraser(base: Database) -> Any:
 
 
 async def _append(
-    desk: Desk,
-    ledger: str,
-    who: Principal,
-    type_: str,
-    data: dict[str, Any],
+    desk: Desk, ledger: str, who: Principal, type_: str, data: dict[str, Any],
     expect: dict[str, int],
-) -> None:
+) -> None:  # fmt: skip
     name = type_.removeprefix(OURS).partition(".v")[0]
-    event = catalogue.parse({
-        "specversion": "1.0", "id": f"{name}-{data['position']}", "type": type_,
-        "source": f"{OWN_SOURCE}redactions", "data": data,
-    })  # fmt: skip
-    origin = Origin(principal=who.id, assurance=who.assurance, via=who.via)
-    outcomes = await desk.appender_for(ledger).append_group([Submission(event, origin)], expect)
-    for outcome in outcomes:
-        if outcome.problem is not None:
-            raise outcome.problem
+    event = {"id": f"{name}-{data['position']}", "type": type_, "data": data}
+    origin = Origin(principal=who.id, assurance=who.assurance)
+    await own.record(desk.appender_for(ledger), "redactions", event, origin, expect)
 
 
 async def _state(desk: Desk, ledger: str, position: int) -> Redaction:

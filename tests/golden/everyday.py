@@ -182,6 +182,10 @@ PAYLOADS: dict[str, dict[str, Any]] = {
                                      "requested_by": "key:dpo"},
     "event.redacted.v1": {"position": 3, "commitment": SHA256, "reason": "names a person",
                           "requested_by": "key:dpo", "approved_by": "key:auditor"},
+    "key.rotated.v1": {"ledger": "main", "key": "sealer", "retired": "log.example+aa+AQ==",
+                       "introduced": "log.example+bb+AQ==", "reason": "yearly", "operator": "kim"},
+    "gap.declared.v1": {"ledger": "main", "first": 90, "last": 99, "closed": "log.example\n99\n…",
+                        "origin": "log.example/2", "reason": "disk lost", "operator": "kim"},
 }  # fmt: skip
 _ORIGINS = {
     "approval.requested.v1": CONSOLE, "approval.decided.v1": CONSOLE,

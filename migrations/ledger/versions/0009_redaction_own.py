@@ -17,6 +17,8 @@ GRANTS = (
     "GRANT EXECUTE ON FUNCTION ledger.unerased_v1 TO rlg_eraser",
     # A log that is sealed from its start again has events without a body.
     "GRANT EXECUTE ON FUNCTION ledger.redacted_v1 TO rlg_sealer, rlg_verifier",
+    # The sealer looks up what the log says about its own keys.
+    "GRANT SELECT ON ledger.history TO rlg_sealer",
 )
 
 

@@ -4,7 +4,7 @@
 lives as long as the ledger. `receipts.skey` signs receipts, `attester.pem` the statements in
 evidence packs. The sealer needs the first two, whoever answers the others: production puts each
 where it is needed and nowhere else. Beside each lies its public half, for those who verify:
-`sealer.vkey`, `naming.pub.pem`, `receipts.vkey`, `attester.pub.pem`.
+`sealer.vkey`, `naming.pub.pem`, `receipts.vkey`, `attester.pub.pem`. `rotation` replaces them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -30,12 +31,14 @@ from services.ledger.sealing.naming import NamingKey, NotANamingKey
 
 SEALER, NAMING, RECEIPTS = "sealer.skey", "naming.pem", "receipts.skey"
 ATTESTER = "attester.pem"
-_PUBLIC = {
+POLICY, RETIRED = "policy", "retired"
+PUBLIC = {
     SEALER: "sealer.vkey",
     NAMING: "naming.pub.pem",
     RECEIPTS: "receipts.vkey",
     ATTESTER: "attester.pub.pem",
 }
+"""Private file → public file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class SealerKeys:
 
 def make(folder: Path, origin: str) -> None:
     """Make all keys of a ledger. Raises `SettingsError` when one is there: none is overwritten."""
-    taken = [name for name in _PUBLIC if (folder / name).exists()]
+    taken = [name for name in PUBLIC if (folder / name).exists()]
     if taken:
         raise SettingsError(f"{folder} has {', '.join(taken)} already; nothing was made")
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,15 +72,14 @@ def make(folder: Path, origin: str) -> None:
         SEALER: signer.skey.encode(),
         RECEIPTS: receipts.skey.encode(),
         NAMING: naming.pem(),
-        ATTESTER: attester.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        ATTESTER: _pem(attester),
     }
     for name, content in private.items():
         _write_private(folder / name, content)
     for name, text in texts.items():
-        (folder / _PUBLIC[name]).write_text(f"{text}\n", encoding="utf-8")
-    (folder / _PUBLIC[NAMING]).write_bytes(naming.checker.pem())
-    stated = attester.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    (folder / _PUBLIC[ATTESTER]).write_bytes(stated)
+        (folder / PUBLIC[name]).write_text(f"{text}\n", encoding="utf-8")
+    (folder / PUBLIC[NAMING]).write_bytes(naming.checker.pem())
+    (folder / PUBLIC[ATTESTER]).write_bytes(_public_pem(attester))
 
 
 def sealer(folder: Path) -> SealerKeys:
@@ -105,9 +107,48 @@ def attester(folder: Path) -> Signer | None:
 
 def public(folder: Path) -> dict[str, bytes]:
     """Return the public keys, as packs and auditors get them; those that lie here."""
-    named = {"log.vkey" if name == "sealer.vkey" else name: name for name in _PUBLIC.values()}
-    found = {told: folder / name for told, name in named.items()} | {"policy": folder / "policy"}
+    named = {"log.vkey" if name == "sealer.vkey" else name: name for name in PUBLIC.values()}
+    found = {told: folder / name for told, name in named.items()} | {
+        name: folder / name for name in (POLICY, RETIRED)
+    }
     return {told: file.read_bytes() for told, file in found.items() if file.exists()}
+
+
+def renew(folder: Path, private: str, target: Path) -> None:
+    """Make another key of the kind and the name of one that is there, in a file of its own."""
+    if private == ATTESTER:
+        content = _pem(Ed25519PrivateKey.generate())
+    else:
+        content = Ed25519Signer.generate(_signer(folder / private).name).skey.encode()
+    passing = target.with_name(f"{target.name}.{os.getpid()}")
+    _write_private(passing, content)
+    passing.replace(target)  # a key is whole or not there
+
+
+def public_of(private: Path) -> str:
+    """Return the public half of a private key's file: a vkey, or PEM."""
+    if private.name.startswith(ATTESTER):
+        _check_private(private)
+        return _public_pem(load_pem_private_key(private.read_bytes(), password=None)).decode()
+    return _signer(private).verifier.vkey
+
+
+def replace(file: Path, content: bytes) -> None:
+    """Put a file in the place of the one that is there, at once."""
+    passing = file.with_name(f".{file.name}.{os.getpid()}")
+    passing.write_bytes(content)
+    passing.replace(file)
+
+
+def _pem(private: Ed25519PrivateKey) -> bytes:
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _public_pem(private: Any) -> bytes:
+    public: bytes = private.public_key().public_bytes(
+        Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+    )
+    return public
 
 
 def _signer(file: Path) -> Ed25519Signer:

@@ -97,6 +97,16 @@ def examine(row: Row, names: Mapping[int, Name]) -> bytes:
     return made
 
 
+def leaves_of(rows: Sequence[Row], names: Mapping[int, Name], after: int) -> list[bytes]:
+    """Return the leaves of the events behind a position. Raises `Tampered`."""
+    entries = []
+    for position, row in enumerate(rows, after + 1):
+        if row.position != position:
+            raise Tampered(position, "the log has a gap there")
+        entries.append(examine(row, names))
+    return entries
+
+
 def _opens(row: Row) -> None:
     if row.salt is None or row.body is None:
         raise Tampered(row.position, "its body is gone and no redaction is recorded")

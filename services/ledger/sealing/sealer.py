@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 
 from services.kit import clock, metrics
 from services.kit.tlog import checkpoint, merkle, tiles
@@ -28,7 +28,8 @@ from services.kit.tlog.note import Ed25519Signer, Note, Unsigned
 from services.kit.tlog.tiles import Edge, Files, Tile, TileReader
 from services.ledger.sealing import shelf as shelves
 from services.ledger.sealing.keys import SealerKeys
-from services.ledger.sealing.leaves import Name, Row, Tampered, examine, leaf_of
+from services.ledger.sealing.leaves import Row, Tampered, leaf_of, leaves_of
+from services.ledger.sealing.rotation import Rotation, open_log
 from services.ledger.sealing.shelf import CHECKPOINT, Shelf
 from services.ledger.sealing.source import Source
 from services.ledger.sealing.state import State, StateMoved, StateStore
@@ -46,6 +47,10 @@ class SealerRefuses(Exception):
     """State, shelf and log contradict each other; a person has to find out why."""
 
 
+class Turned(Exception):
+    """The sealer's key was replaced by the one in its folder; begin again with it."""
+
+
 @dataclass(frozen=True)
 class Places:
     """What a sealer works with. `cosign` adds witnesses' lines; `announce` tells who waits."""
@@ -56,6 +61,7 @@ class Places:
     keys: SealerKeys
     cosign: Callable[[Note, Checkpoint], Awaitable[Note]]
     announce: Callable[[Note, int], Awaitable[None]]
+    rotation: Rotation = field(default_factory=Rotation)
 
 
 async def unwitnessed(note: Note, _head: Checkpoint) -> Note:
@@ -90,7 +96,10 @@ class Sealer:
         """Why nothing is sealed, in words; None while all is well."""
 
     async def run(self) -> None:
-        """Seal for ever. Raises what stopped it; whoever calls again begins from the state."""
+        """Seal for ever. Raises what stopped it; whoever calls again begins from the state.
+
+        `Turned` is no trouble: a new sealer goes on with the new key.
+        """
         self._now = None
         try:
             while True:
@@ -113,16 +122,16 @@ class Sealer:
         """Seal once, up to `BATCH` events; return how many."""
         if self._now is None:
             self._now = await self._resume()
-        entries = await self._fresh(self._now)
+        rows, entries = await self._fresh(self._now)
         if entries:
-            await self._seal(self._now, entries)
+            await self._seal(self._now, entries, self._turning(rows))
         elif clock.monotonic() - self._told > REFRESH_SECONDS:
             # Witnesses say when: else a view that is held back looks like a quiet log.
             await self._publish(Note.parse(self._now.state.checkpoint), self._now.state)
         return len(entries)
 
-    async def _fresh(self, now: _Known) -> list[bytes]:
-        """Return the leaves behind the sealed ones. The last sealed event is looked at again."""
+    async def _fresh(self, now: _Known) -> tuple[list[Row], list[bytes]]:
+        """Return rows and leaves behind the sealed ones, of which the last is looked at again."""
         size = now.state.size
         rows = await self._at.source.rows(max(size - 1, 0), BATCH + min(size, 1))
         names = await self._at.source.names(rows)
@@ -131,15 +140,27 @@ class Sealer:
                 raise Tampered(size, "it was sealed and the log does not have it any more")
             if merkle.leaf_hash(leaf_of(rows[0], names)) != now.last:
                 raise Tampered(size, "it was sealed and the log has another event there")
-        return await asyncio.to_thread(leaves_of, rows[min(size, 1) :], names, size)
+        fresh = rows[min(size, 1) :]
+        return fresh, await asyncio.to_thread(leaves_of, fresh, names, size)
 
-    async def _seal(self, now: _Known, entries: list[bytes]) -> None:
-        started = clock.monotonic()
+    def _turning(self, rows: Sequence[Row]) -> int | None:
+        try:
+            return self._at.rotation.turning(rows, self._signer.verifier.vkey)
+        except LookupError as error:
+            raise SealerRefuses(str(error)) from None
+
+    async def _seal(self, now: _Known, entries: list[bytes], turning: int | None) -> None:
+        started, coming = clock.monotonic(), self._at.rotation.coming
         edge, files = await asyncio.to_thread(now.edge.grow, entries)
-        note = checkpoint.sign(Checkpoint(self._at.keys.origin, edge.size, edge.root), self._signer)
+        head = Checkpoint(self._at.keys.origin, edge.size, edge.root)
+        both = [self._signer, *([coming] if turning and coming else [])]
+        note = checkpoint.sign(head, *both)
         state = State(edge.size, edge.root, note.content)
         self._now = None  # until it is kept, nobody knows which state is the newest
         await asyncio.to_thread(self._keep, now.state, state, files)
+        if turning:
+            await asyncio.to_thread(self._at.rotation.turn, turning)
+            raise Turned
         self._now = _Known(state, edge, merkle.leaf_hash(entries[-1]))
         await self._publish(note, state)
         self._clear(now.edge, edge)
@@ -165,6 +186,7 @@ class Sealer:
         state = await asyncio.to_thread(self._at.states.load, origin)
         if state is None:
             raise SealerRefuses(f"there is no state of {origin}: `python -m services seal begin`")
+        await self._finish_turning(state)
         public = self._public(shelf.read(CHECKPOINT), state)
         if public < state.size:
             for path, content in shelves.staged(shelf).items():
@@ -175,12 +197,21 @@ class Sealer:
             await self._publish(Note.parse(state.checkpoint), state)
         return _Known(state, edge, read.read(0, state.size - 1) if state.size else b"")
 
+    async def _finish_turning(self, state: State) -> None:
+        """Go on with the next key where the last one has signed together with it already."""
+        coming = self._at.rotation.coming
+        if coming and Note.parse(state.checkpoint).signed_by([coming.verifier]):
+            rows = await self._at.source.log_history()
+            where = self._at.rotation.turning(rows, self._signer.verifier.vkey)
+            self._at.rotation.turn(where or state.size)
+            raise Turned
+
     def _public(self, content: bytes | None, state: State) -> int:
         """Return the size of what is published, -1 for nothing. Raises `SealerRefuses`."""
         if content is None:
             return -1
         try:
-            head, _ = checkpoint.open_note(content, [self._signer.verifier])
+            head, _ = open_log(content, [self._signer.verifier], self._at.rotation.retired)
         except (NotANote, Unsigned) as error:
             raise SealerRefuses(f"the published checkpoint is not ours: {error}") from None
         if head.size > state.size or (head.size == state.size and head.root != state.root):
@@ -213,13 +244,3 @@ class _Known:
     state: State
     edge: Edge
     last: bytes
-
-
-def leaves_of(rows: Sequence[Row], names: Mapping[int, Name], after: int) -> list[bytes]:
-    """Return the leaves of the events behind a position. Raises `Tampered`."""
-    entries = []
-    for position, row in enumerate(rows, after + 1):
-        if row.position != position:
-            raise Tampered(position, "the log has a gap there")
-        entries.append(examine(row, names))
-    return entries

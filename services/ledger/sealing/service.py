@@ -18,10 +18,11 @@ from services.kit.tlog.note import Ed25519Signer, Note
 from services.kit.tlog.policy import NotAPolicy, Policy
 from services.ledger.sealing import keys
 from services.ledger.sealing.published import Published
-from services.ledger.sealing.sealer import Places, Sealer, unwitnessed
+from services.ledger.sealing.rotation import Rotation
+from services.ledger.sealing.sealer import Places, Sealer, Turned, unwitnessed
 from services.ledger.sealing.source import Source
 from services.ledger.sealing.state import SqliteStates
-from services.ledger.sealing.where import POLICY, Neighbours, Where, prepare, seals_here
+from services.ledger.sealing.where import Neighbours, Where, prepare, seals_here
 from services.ledger.sealing.witnesses import Witnesses
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Reader
@@ -142,6 +143,15 @@ class Sealing:
                 await asyncio.to_thread(prepare, self._where, name, self._neighbours)
 
     async def _seal(self, name: str) -> None:
+        while True:
+            try:
+                await self._sealer(name).run()
+            except Turned:  # its key was replaced: everything is read again
+                del self._sealers[name]
+                if name in self._witnesses:
+                    await self._witnesses[name].close()
+
+    def _sealer(self, name: str) -> Sealer:
         if name not in self._sealers:
             own = keys.sealer(self._where.keys(name))
             places = Places(
@@ -151,13 +161,14 @@ class Sealing:
                 keys=own,
                 cosign=self._cosigner(name),
                 announce=functools.partial(self._announce, name),
+                rotation=Rotation(self._where.keys(name)),
             )
             self._sealers[name] = Sealer(name, places, self._settings.seal_seconds)
-        await self._sealers[name].run()
+        return self._sealers[name]
 
     def _cosigner(self, name: str) -> Callable[[Note, Checkpoint], Awaitable[Note]]:
         """Return how a checkpoint is cosigned: by the witnesses of `<ledger>/policy`, if any."""
-        file = self._where.keys(name) / POLICY
+        file = self._where.keys(name) / keys.POLICY
         if not file.exists():
             return unwitnessed
         try:

@@ -102,6 +102,10 @@ class Source:
         """Return the positions of a subject's events by the log, in order of version."""
         return [p for (p,) in await (await self._open()).fetch(_HISTORY, self._id, key)]
 
+    async def log_history(self) -> list[Row]:
+        """Return what is recorded of the log itself: replaced keys, gaps."""
+        return await self.at(await self.history(f"log:{self._ledger}"))
+
     async def redactions(self, position: int) -> list[int]:
         """Return where redactions of an event are recorded."""
         rows = await self.at(await self.history(f"event:{position}"))

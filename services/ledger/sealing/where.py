@@ -13,10 +13,10 @@ from services.kit.settings import SettingsError, Shared
 from services.ledger.sealing import keys, sealer
 from services.ledger.sealing.sealer import SealerRefuses
 from services.ledger.sealing.shelf import CHECKPOINT, Folder
+from services.ledger.sealing.site import Site
 from services.ledger.sealing.state import SqliteStates, StateMoved
 from services.ledger.settings import LedgerSettings
 
-POLICY = "policy"
 WITNESSES = ("gatekeeper", "projector")
 
 
@@ -58,6 +58,16 @@ def seals_here(shared: Shared, settings: LedgerSettings) -> bool:
     return (settings.sealer or ("here" if shared.dev else "apart")) == "here"
 
 
+def site(shared: Shared, settings: LedgerSettings, ledger: str) -> Site:
+    """Return where a ledger and its proof lie. Raises `SettingsError`."""
+    if shared.database_url is None:
+        raise SettingsError("DATABASE_URL names the database of the ledger: set it")
+    url = settings.elsewhere.get(ledger) or shared.database_url.get_secret_value()
+    where = Where(shared, settings)
+    states = SqliteStates(where.state)
+    return Site(ledger, url, where.keys(ledger), where.shelf(ledger), states)
+
+
 def begin(shared: Shared, settings: LedgerSettings, ledger: str) -> str:
     """Begin a ledger's log and return its origin. Raises `SettingsError`."""
     where = Where(shared, settings)
@@ -75,8 +85,9 @@ def prepare(where: Where, ledger: str, neighbours: Neighbours) -> None:
     if not (folder / keys.SEALER).exists():
         # An origin is never used twice: each installation has its own.
         keys.make(folder, f"release-ledger.localhost/{ledger}/{secrets.token_hex(4)}")
-    if not (folder / POLICY).exists():
-        (folder / POLICY).write_text(_policy(where, ledger, neighbours.names()), encoding="utf-8")
+    policy = folder / keys.POLICY
+    if not policy.exists():
+        policy.write_text(_policy(where, ledger, neighbours.names()), encoding="utf-8")
     states, own = SqliteStates(where.state), keys.sealer(folder)
     if states.load(own.origin) is None and shelf.read(CHECKPOINT) is None:
         sealer.begin(states, shelf, own)

@@ -19,10 +19,13 @@ from services.kit.tlog.merkle import ProofError
 from services.kit.tlog.note import Ed25519Verifier, Unsigned
 from services.kit.tlog.policy import NotAPolicy, Policy
 from services.kit.tlog.tiles import WIDTH, TileReader
+from services.ledger.sealing import keys, rotation
 from services.ledger.sealing.naming import NameChecker, NotANamingKey
+from services.ledger.sealing.rotation import open_log
 from services.ledger.sealing.shelf import CHECKPOINT, Folder
-from services.ledger.sealing.where import POLICY, Where
+from services.ledger.sealing.where import Where
 from services.ledger.settings import LedgerSettings
+from services.ledger.verify.closed import check_closed
 from services.ledger.verify.history import HistoryReport, NoSuchSubject, verify_history
 from services.ledger.verify.online import Online
 from services.ledger.verify.pack import position_of, read_zip, verify_pack, verify_receipt
@@ -49,6 +52,7 @@ class Wanted:
     stretch: str | None = None
     subject: str | None = None
     url: str | None = None
+    closed: Path | None = None
     api_key: str = ""
 
 
@@ -76,6 +80,7 @@ def run(shared: Shared, settings: LedgerSettings, wanted: Wanted) -> int:
             else:
                 stretch = _bundles(wanted.stretch, job.head.size)
                 report = verify(job, workers, advance, older, stretch)
+                gap = _gap(where, wanted, job)
     except (Refused, Unsigned, NotANote, ProofError) as error:
         console.print(f"REFUSED  {error}", markup=False)
         return REFUSED
@@ -85,7 +90,19 @@ def run(shared: Shared, settings: LedgerSettings, wanted: Wanted) -> int:
         _say_history(console, job, wanted.subject, found)
     else:
         _say(console, report, clock.monotonic() - begun, wanted)
+        if gap is not None:
+            console.print(f"  the closed log agrees up to {gap - 1}; its end is declared lost")
     return 0
+
+
+def _gap(where: Where, wanted: Wanted, job: Job) -> int | None:
+    if wanted.closed is None:
+        return None
+    if job.url is None:
+        raise SettingsError("--closed needs the database: what was lost is declared there")
+    content = _read(wanted.closed / CHECKPOINT)
+    old, _ = open_log(content, [], rotation.former(where.keys(wanted.ledger)))
+    return check_closed(job, old, Folder(wanted.closed))
 
 
 def _job(
@@ -97,7 +114,8 @@ def _job(
         _read(wanted.key or where.keys(wanted.ledger) / "sealer.vkey").decode()
     )
     head = _opened(shelf.read(CHECKPOINT), verifier, f"{_place(shelf)}/{CHECKPOINT}")
-    older = tuple(_opened(_read(file), verifier, str(file)) for file in wanted.known)
+    retired = rotation.former(where.keys(wanted.ledger))
+    older = tuple(open_log(_read(file), [verifier], retired)[0] for file in wanted.known)
     if wanted.tree or wanted.url is not None:
         return Job(head, shelf, wanted.ledger, quick=wanted.quick), older
     naming = _read(where.keys(wanted.ledger) / "naming.pub.pem")
@@ -133,7 +151,7 @@ def _pack(console: Console, where: Where, wanted: Wanted, file: Path) -> int:
     """Check a pack by the policy and the naming key that lie with the ledger's keys."""
     folder = where.keys(wanted.ledger)
     try:
-        policy = Policy.parse(_read(folder / POLICY).decode())
+        policy = Policy.parse(_read(folder / keys.POLICY).decode())
         naming = NameChecker.from_pem(_read(folder / "naming.pub.pem"))
     except (NotAPolicy, NotANamingKey, UnicodeDecodeError) as error:
         raise SettingsError(str(error)) from None
@@ -155,9 +173,10 @@ def _receipt(console: Console, where: Where, wanted: Wanted, file: Path) -> int:
     position = position_of(content)
     if not 0 < position <= head.size:
         raise SettingsError(f"position {position} is not sealed; the tree has {head.size}")
+    former = rotation.holding(rotation.former(folder), "receipts", position)
     read = TileReader(head.size, head.root, shelf.read)
     entry = read.entries((position - 1) // WIDTH)[(position - 1) % WIDTH]
-    verify_receipt(content, signer, entry)
+    verify_receipt(content, [signer, *former], entry)
     console.print(f"VERIFIED  the receipt of position {position} by {head.origin}", markup=False)
     return 0
 

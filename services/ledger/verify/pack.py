@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,7 +122,7 @@ def _histories(
     return len(listed)
 
 
-def verify_receipt(content: bytes, verifier: Verifier, entry: bytes) -> int:
+def verify_receipt(content: bytes, verifiers: Sequence[Verifier], entry: bytes) -> int:
     """Return the position of a receipt that the ledger signed and the tree bears out.
 
     `entry`: the leaf that the tree has at that position. Raises `Refused`.
@@ -132,7 +132,7 @@ def verify_receipt(content: bytes, verifier: Verifier, entry: bytes) -> int:
         said = json.loads(f"{text}}}")
         line = json.loads(f'{{"sealed":{rest}')["signature"]
         note = Note.parse(f"{text}}}\n\n{line}\n".encode())
-        if not mark or not note.signed_by([verifier]):
+        if not mark or not note.signed_by(verifiers):
             raise Refused("the receipt is not signed by this ledger")
         read = leaf.decode(entry)
     except (ValueError, KeyError, TypeError, Unsigned) as error:

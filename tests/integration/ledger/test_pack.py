@@ -298,11 +298,11 @@ async def test_a_forged_receipt_is_refused(ledger: Ledger, workshop: Workshop) -
         return receipt.as_json(Seal(1, lambda text: key.sign(text).line.decode().rstrip("\n")))
 
     good = written(signer)
-    assert verify_receipt(good, signer.verifier, entry) == 1
+    assert verify_receipt(good, [signer.verifier], entry) == 1
     with pytest.raises(Refused, match="wrong"):
-        verify_receipt(good.replace(b'"position":1', b'"position":2'), signer.verifier, entry)
+        verify_receipt(good.replace(b'"position":1', b'"position":2'), [signer.verifier], entry)
     with pytest.raises(Refused, match="not signed by this ledger"):
-        verify_receipt(written(Ed25519Signer.generate("eve")), signer.verifier, entry)
+        verify_receipt(written(Ed25519Signer.generate("eve")), [signer.verifier], entry)
     other = replace(leaf.decode(entry), commitment=b"c" * 32).encode()
     with pytest.raises(Refused, match="promised another event than the tree"):
-        verify_receipt(good, signer.verifier, other)
+        verify_receipt(good, [signer.verifier], other)

@@ -35,7 +35,7 @@ ledger.event             SIudt  S        S      -       -         -      S      
 ledger.event_body        SIuDt  S        S      -       -         S      S        S
 ledger.subject           SIudt  S        S      -       -         S      S        S
 ledger.subject_name      SIudt  -        S      -       -         -      S        SI
-ledger.history           SIudt  S        S      -       -         -      S        -
+ledger.history           SIudt  S        S      -       -         -      S        S
 ledger.hook_delivery     SIUdt  -        -      SIU     -         -      -        -
 ledger.quarantine        SIUdt  -        -      SIU     -         -      -        -
 ledger.relay             SIUdt  -        -      SIU     -         -      -        -

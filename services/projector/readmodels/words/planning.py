@@ -111,6 +111,16 @@ def _redacted(fact: Fact) -> Words:
     return "neutral", title, say(fact, "reason", "")
 
 
+def _rotated(fact: Fact) -> Words:
+    title = f"The ledger's {fact.data.get('key')} key was replaced"
+    return "neutral", title, say(fact, "reason", "")
+
+
+def _gap(fact: Fact) -> Words:
+    title = f"Positions {fact.data.get('first')} to {fact.data.get('last')} were lost"
+    return "bad", title, say(fact, "reason", "")
+
+
 WORDS: dict[str, Callable[[Fact], Words]] = {
     "release.planned": _planned,
     "release.scope_changed": _scope,
@@ -132,5 +142,7 @@ WORDS: dict[str, Callable[[Fact], Words]] = {
     "ingest.quarantined": _quarantined,
     "event.redaction_requested": _redaction_requested,
     "event.redacted": _redacted,
+    "key.rotated": _rotated,
+    "gap.declared": _gap,
 }
 """By noun and verb."""
