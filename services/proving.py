@@ -130,10 +130,10 @@ def verify(  # noqa: PLR0913 - one parameter for each option
     ] = "",
 ) -> None:
     """Check a ledger from its published tree to its last column. Exit code 0, or 9: refused."""
-    from services.ledger.verify import command  # noqa: PLC0415 - not needed to serve
+    from services.ledger.verify import command, given  # noqa: PLC0415 - not needed to serve
 
     told = assembly.Settings.load()
-    wanted = command.Wanted(
+    wanted = given.Wanted(
         ledger, key, shelf, tuple(known or ()), tree, quick, workers, pack, receipt,
         stretch, subject, url, closed, api_key,
     )  # fmt: skip

@@ -53,10 +53,13 @@ class Client:
             headers |= {HEADER_ACTS_FOR: acting_for.id, HEADER_ASSURANCE: acting_for.assurance}
         return await self._send("POST", path, content=ijson.dumps(body), headers=headers)
 
-    async def send(self, path: str, body: bytes) -> tuple[int, bytes]:
+    async def send(
+        self, path: str, body: bytes, media_type: str = "application/octet-stream"
+    ) -> tuple[int, bytes]:
         """POST bytes; return status and body as they came. Raises `Unavailable`."""
+        headers = {"content-type": media_type}
         try:
-            answer = await self._http.post(path, content=body)
+            answer = await self._http.post(path, content=body, headers=headers)
         except httpx2.HTTPError as error:
             detail = f"{self._http.base_url} does not answer: {type(error).__name__}"
             raise problem.Unavailable(detail) from error

@@ -20,6 +20,7 @@ from services.ledger import hot
 from services.ledger.evidence.collect import collect
 from services.ledger.evidence.pack import Contents, write
 from services.ledger.hot import Desk
+from services.ledger.sealing.anchor import PATH
 from services.ledger.sealing.shelf import CHECKPOINT
 
 router = APIRouter(prefix=hot.PREFIX, tags=["proof"])
@@ -54,6 +55,17 @@ async def tile(ledger: str, path: str, desk: AtDesk) -> Response:
         raise NotFound(str(error)) from None
     content = await asyncio.to_thread(desk.published.file, ledger, wanted.path)
     return Response(content, media_type="application/octet-stream", headers=_FOREVER)
+
+
+@router.get("/anchor/{path:path}", response_class=Response)
+async def anchor(ledger: str, path: str, desk: AtDesk) -> Response:
+    """Give the list of daily time-stamps (`index`), or a file of one: see `sealing.anchor`."""
+    desk.reader.ledger(ledger)
+    if not PATH.fullmatch(path):
+        raise NotFound(f"there is no anchor/{path[:40]}")
+    content = await asyncio.to_thread(desk.published.file, ledger, f"anchor/{path}")
+    kind = "application/timestamp-reply" if path.endswith(".tsr") else _TEXT
+    return Response(content, media_type=kind, headers=_NOW)
 
 
 @router.get("/events/{position}/proof", response_class=Response)

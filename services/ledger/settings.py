@@ -79,6 +79,10 @@ class LedgerSettings(Settings):
     """Folder of the published tiles and checkpoints, `<ledger>/…`. Default: `log` in RLG_DATA."""
     witness_required: bool = False
     """Publish a checkpoint only when the quorum of `<ledger>/policy` has cosigned it."""
+    tsa: str | None = Field(default=None, pattern=r"^https?://")
+    """URL of a time-stamping authority (RFC 3161) that stamps a checkpoint each day."""
+    tsa_roots: Path | None = None
+    """Certificates (PEM) under which the authority's has to be."""
     connections_file: Path | None = None
     """Who may send webhooks: a JSON list, see services/ledger/hooks/connections.py."""
 

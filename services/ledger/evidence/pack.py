@@ -24,10 +24,12 @@ from securesystemslib.signer import Signer
 from contracts import ijson
 from services.kit.tlog import merkle, tiles
 from services.kit.tlog.checkpoint import Checkpoint
+from services.kit.tlog.note import Note
 from services.kit.tlog.proof import Proof
 from services.kit.tlog.tiles import WIDTH, Tile, TileReader
 from services.ledger.evidence import attest
 from services.ledger.evidence.collect import Collected
+from services.ledger.sealing.anchor import anchors
 from services.ledger.sealing.leaves import Name, leaf_of
 from services.ledger.sealing.naming import uid
 from services.ledger.sealing.published import Sealed
@@ -76,10 +78,20 @@ def _files(contents: Contents) -> Iterator[tuple[str, bytes]]:
     for name, content in contents.trust.items():
         yield f"trust/{name}", content
     yield "about.json", _about(contents)
+    yield from _anchor(contents)
     yield from _events(contents)
     yield from _subjects(contents)
     if contents.tree:
         yield from _tree(contents)
+
+
+def _anchor(contents: Contents) -> Iterator[tuple[str, bytes]]:
+    """Give the newest time-stamp of a tree that the pack's tree continues."""
+    for each in reversed(anchors(contents.shelf)):
+        if Checkpoint.parse(Note.parse(each.checkpoint).text).size <= contents.head.size:
+            yield "anchor/checkpoint", each.checkpoint
+            yield "anchor/response.tsr", each.response
+            return
 
 
 def _events(contents: Contents) -> Iterator[tuple[str, bytes]]:

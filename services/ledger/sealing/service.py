@@ -17,6 +17,7 @@ from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.note import Ed25519Signer, Note
 from services.kit.tlog.policy import NotAPolicy, Policy
 from services.ledger.sealing import keys
+from services.ledger.sealing.anchor import Anchorer, Authority, authority
 from services.ledger.sealing.published import Published
 from services.ledger.sealing.rotation import Rotation
 from services.ledger.sealing.sealer import Places, Sealer, Turned, unwitnessed
@@ -125,6 +126,10 @@ class Sealing:
         tasks: Tasks = {
             f"seal_{name}": functools.partial(self._seal, name) for name in self._settings.ledgers
         }
+        stamps = authority(self._settings)
+        if stamps is not None:
+            for name in self._settings.ledgers:
+                tasks[f"anchor_{name}"] = functools.partial(self._anchor, name, stamps)
         if self._shared.kafka_bootstrap_servers is not None:
             tasks["checkpoints"] = self._deliver
         return tasks
@@ -165,6 +170,13 @@ class Sealing:
             )
             self._sealers[name] = Sealer(name, places, self._settings.seal_seconds)
         return self._sealers[name]
+
+    async def _anchor(self, name: str, stamps: Authority) -> None:
+        client = self._neighbours.dial(stamps.url)
+        try:
+            await Anchorer(name, self._where.shelf(name), client, stamps).run()
+        finally:
+            await client.close()
 
     def _cosigner(self, name: str) -> Callable[[Note, Checkpoint], Awaitable[Note]]:
         """Return how a checkpoint is cosigned: by the witnesses of `<ledger>/policy`, if any."""

@@ -7,6 +7,7 @@ copies of them in the pack are never read.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 from contracts import leaf
 from contracts.event import parse_time
 from contracts.leaf import Leaf, NotALeaf
+from services.kit.tlog import merkle
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.keys import NotANote
 from services.kit.tlog.merkle import ProofError
@@ -40,13 +42,13 @@ class PackReport:
     histories: int
 
 
-def read_zip(file: Path) -> dict[str, bytes]:
+def read_zip(file: Path | io.BytesIO) -> dict[str, bytes]:
     """Return a pack's files by path. Raises `Refused` for what is no zip."""
     try:
         with zipfile.ZipFile(file) as archive:
             return {name: archive.read(name) for name in archive.namelist()}
     except zipfile.BadZipFile as error:
-        raise Refused(f"{file.name} is not a pack: {error}") from None
+        raise Refused(f"not a pack: {error}") from None
 
 
 def verify_pack(files: Mapping[str, bytes], policy: Policy, naming: NameChecker) -> PackReport:
@@ -106,6 +108,8 @@ def _histories(
     if not about["whole_tree"]:
         return 0
     read = TileReader(head.size, head.root, files.get)
+    if "anchor/checkpoint" in files:
+        _continues(read, head, Checkpoint.parse(Note.parse(files["anchor/checkpoint"]).text))
     portion, entries = check_tree(read, range(-(-head.size // WIDTH)))
     portion.tally.begins()
     listed = about["histories"]
@@ -120,6 +124,14 @@ def _histories(
         if portion.tally.version(uid) != each["versions"]:
             raise Refused(f"{each['subject']} has another number of events than the pack says")
     return len(listed)
+
+
+def _continues(read: TileReader, head: Checkpoint, old: Checkpoint) -> None:
+    """Check that the time-stamped tree is the beginning of this one."""
+    if old.size > head.size:
+        raise Refused("the time-stamp is of a larger tree than the pack's")
+    proof = merkle.consistency_proof(old.size, head.size, read.read)
+    merkle.verify_consistency(old.size, head.size, old.root, head.root, proof)
 
 
 def verify_receipt(content: bytes, verifiers: Sequence[Verifier], entry: bytes) -> int:

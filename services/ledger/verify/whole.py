@@ -61,7 +61,7 @@ def verify(
     bundles = range(-(-job.head.size // WIDTH)) if stretch is None else stretch
     try:
         for old in older:
-            _continues(job, old)
+            continues(job, old)
         for portion in portions(job, bundles, workers):
             report.portion.join(portion)
             progress(portion.events)
@@ -98,7 +98,8 @@ async def find_records(job: Job, source: Source, portion: Portion) -> None:
                 portion.redacted += redactions_in(row)
 
 
-def _continues(job: Job, old: Checkpoint) -> None:
+def continues(job: Job, old: Checkpoint) -> None:
+    """Raise `ProofError` unless the tree continues an older one."""
     if old.origin != job.head.origin:
         raise ProofError(f"the older checkpoint is of another log, {old.origin}")
     if old.size > job.head.size:

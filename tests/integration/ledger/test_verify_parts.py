@@ -17,7 +17,7 @@ from services.kit.settings import SettingsError, Shared
 from services.ledger.sealing.shelf import CHECKPOINT
 from services.ledger.settings import LedgerSettings
 from services.ledger.verify import command
-from services.ledger.verify.command import Wanted
+from services.ledger.verify.given import Wanted
 from tests.integration.ledger.conftest import Ledger, submission
 from tests.integration.ledger.sealing import Workshop, behind_the_back, sealed
 
