@@ -103,7 +103,9 @@ def verify(  # noqa: PLR0913 - one parameter for each option
     key: Annotated[
         Path | None, typer.Option(help="the log's public key that you trust (a vkey file)")
     ] = None,
-    shelf: Annotated[Path | None, typer.Option(help="the folder of tiles and checkpoint")] = None,
+    shelf: Annotated[
+        str | None, typer.Option(help="the folder of tiles and checkpoint, or s3://…")
+    ] = None,
     known: Annotated[
         list[Path] | None, typer.Option(help="a checkpoint that you keep from earlier")
     ] = None,
@@ -123,7 +125,7 @@ def verify(  # noqa: PLR0913 - one parameter for each option
         typer.Option(help="a ledger over HTTP: …/v1/ledgers/main"),
     ] = None,
     closed: Annotated[
-        Path | None, typer.Option(help="compare with this log too, which a gap has closed")
+        str | None, typer.Option(help="compare with this log too, which a gap has closed")
     ] = None,
     api_key: Annotated[
         str, typer.Option(envvar="RLG_API_KEY", help="for what --url gives to readers alone")

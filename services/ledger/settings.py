@@ -6,7 +6,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import SettingsConfigDict
 
 from services.kit.settings import Settings
@@ -73,10 +80,10 @@ class LedgerSettings(Settings):
     """Seconds between two checkpoints while events come."""
     keys: Path | None = None
     """Folder of the ledgers' own keys, `<ledger>/…`. Default: `keys` in RLG_DATA."""
-    seal_state: Path | None = None
-    """The sealer's own memory, a SQLite file away from the database. Default: in RLG_DATA."""
-    shelf: Path | None = None
-    """Folder of the published tiles and checkpoints, `<ledger>/…`. Default: `log` in RLG_DATA."""
+    seal_state: Annotated[str, BeforeValidator(str)] | None = None
+    """The sealer's own memory, away from the database: a SQLite file or `s3://bucket/prefix`."""
+    shelf: Annotated[str, BeforeValidator(str)] | None = None
+    """Published tiles and checkpoints, `<ledger>/…`: a folder or `s3://bucket/prefix`."""
     witness_required: bool = False
     """Publish a checkpoint only when the quorum of `<ledger>/policy` has cosigned it."""
     tsa: str | None = Field(default=None, pattern=r"^https?://")

@@ -23,7 +23,7 @@ from services.kit.tlog.tiles import WIDTH, TileReader
 from services.ledger import epoch, own
 from services.ledger.sealing import keys, rotation, sealer
 from services.ledger.sealing.leaves import Tampered, leaves_of
-from services.ledger.sealing.shelf import Folder
+from services.ledger.sealing.shelf import Readable
 from services.ledger.sealing.site import Site
 from services.ledger.sealing.source import Source
 from services.ledger.sealing.state import State
@@ -95,7 +95,7 @@ async def _plan(site: Site, reason: str, progress: Callable[[int], None]) -> Pla
 
 
 async def _same(
-    source: Source, state: State, shelf: Folder, progress: Callable[[int], None]
+    source: Source, state: State, shelf: Readable, progress: Callable[[int], None]
 ) -> int:
     """Compare every event with the closed tree; return the last one's position."""
     read, head = TileReader(state.size, state.root, shelf.read), 0
@@ -112,10 +112,8 @@ async def _same(
 
 def _close(site: Site, plan: Plan) -> None:
     """Put the old log aside and begin the new one; whatever is done already is passed over."""
-    aside = site.shelf.root.with_name(site.shelf.root.name + plan.folder)
-    if not aside.exists() and site.shelf.root.exists():
-        site.shelf.root.rename(aside)
     if keys.sealer(site.keys).origin == plan.former:
+        site.shelf.set_aside(plan.folder)
         coming = site.keys / f"{keys.SEALER}.next"
         keys.replace(coming, Ed25519Signer.generate(plan.origin).skey.encode())
         coming.chmod(0o600)

@@ -25,9 +25,11 @@ from services.kit.tlog.note import Note
 from services.kit.tlog.proof import Proof
 from services.kit.tlog.tiles import TileReader
 from services.ledger.sealing import keys
-from services.ledger.sealing.shelf import CHECKPOINT, Shelf
+from services.ledger.sealing.shelf import CHECKPOINT, Folder, Shelf
 
 LOOK_SECONDS = 0.1
+FAR_SECONDS = 1.0
+"""The same in an object store, which counts requests."""
 STALE_SECONDS = 60.0
 """How long events may stand unsealed before /readyz complains."""
 _log = logs.get(__name__)
@@ -62,14 +64,20 @@ class Published:
 
     async def run(self) -> None:
         """Look for ever."""
+        near = all(isinstance(shelf, Folder) for shelf in self._shelves.values())
         while True:
-            self.look()
-            await asyncio.sleep(LOOK_SECONDS)
+            self._see(await asyncio.to_thread(self._read))
+            await asyncio.sleep(LOOK_SECONDS if near else FAR_SECONDS)
 
     def look(self) -> None:
-        """Take in what was published since the last look."""
-        for name, shelf in self._shelves.items():
-            content = shelf.read(CHECKPOINT)
+        """Take in what was published since the last look; blocks while it reads."""
+        self._see(self._read())
+
+    def _read(self) -> dict[str, bytes | None]:
+        return {name: shelf.read(CHECKPOINT) for name, shelf in self._shelves.items()}
+
+    def _see(self, found: Mapping[str, bytes | None]) -> None:
+        for name, content in found.items():
             known = self._newest.get(name)
             if content is not None and (known is None or known.note != content):
                 self._take(name, content)

@@ -22,7 +22,6 @@ from services.ledger.sealing.published import Published
 from services.ledger.sealing.rotation import Rotation
 from services.ledger.sealing.sealer import Places, Sealer, Turned, unwitnessed
 from services.ledger.sealing.source import Source
-from services.ledger.sealing.state import SqliteStates
 from services.ledger.sealing.where import Neighbours, Where, prepare, seals_here
 from services.ledger.sealing.witnesses import Witnesses
 from services.ledger.settings import LedgerSettings
@@ -161,7 +160,7 @@ class Sealing:
             own = keys.sealer(self._where.keys(name))
             places = Places(
                 source=Source(self._url_of(name), name, own.naming),
-                states=SqliteStates(self._where.state),
+                states=self._where.states(),
                 shelf=self._where.shelf(name),
                 keys=own,
                 cosign=self._cosigner(name),

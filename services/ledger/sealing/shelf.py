@@ -42,12 +42,19 @@ class Shelf(Readable, Protocol):
     def drop(self, folder: str) -> None:
         """Remove a folder of partial tiles that full ones have replaced."""
 
+    def set_aside(self, ending: str) -> None:
+        """Move all of it to a place whose name ends so, for ever; again does the rest."""
+
 
 class Folder:
     """A shelf in a local folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    def __str__(self) -> str:
+        """Say where it is."""
+        return str(self.root)
 
     def read(self, path: str) -> bytes | None:
         """See `Shelf`."""
@@ -80,6 +87,12 @@ class Folder:
         """See `Shelf`."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.root / folder)
+
+    def set_aside(self, ending: str) -> None:
+        """See `Shelf`."""
+        aside = self.root.with_name(self.root.name + ending)
+        if not aside.exists():
+            self.root.rename(aside)
 
 
 def stage(shelf: Shelf, files: Mapping[str, bytes]) -> None:

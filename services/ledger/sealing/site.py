@@ -9,7 +9,7 @@ from pathlib import Path
 from contracts.problem import IdConflict
 from services.ledger import own
 from services.ledger.sealing import rotation
-from services.ledger.sealing.shelf import Folder
+from services.ledger.sealing.shelf import Shelf
 from services.ledger.sealing.state import StateStore
 
 
@@ -20,7 +20,7 @@ class Site:
     ledger: str
     url: str
     keys: Path
-    shelf: Folder
+    shelf: Shelf
     states: StateStore
 
 

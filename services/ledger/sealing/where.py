@@ -11,10 +11,11 @@ from services.kit import witnessing
 from services.kit.remote import Client
 from services.kit.settings import SettingsError, Shared
 from services.ledger.sealing import keys, sealer
+from services.ledger.sealing.objects import SCHEME, ObjectShelf, ObjectStates
 from services.ledger.sealing.sealer import SealerRefuses
 from services.ledger.sealing.shelf import CHECKPOINT, Folder
 from services.ledger.sealing.site import Site
-from services.ledger.sealing.state import SqliteStates, StateMoved
+from services.ledger.sealing.state import SqliteStates, StateMoved, StateStore
 from services.ledger.settings import LedgerSettings
 
 WITNESSES = ("gatekeeper", "projector")
@@ -36,21 +37,32 @@ class Neighbours:
     names: Callable[[], Sequence[str]] = tuple
 
 
+def shelf_at(place: str) -> Folder | ObjectShelf:
+    """Return the shelf in a folder or below `s3://…`."""
+    return ObjectShelf(place.rstrip("/")) if place.startswith(SCHEME) else Folder(Path(place))
+
+
 class Where:
-    """The paths that settings name, or their places below RLG_DATA."""
+    """The places that settings name, or their places below RLG_DATA."""
 
     def __init__(self, shared: Shared, settings: LedgerSettings) -> None:
         self._keys = settings.keys or shared.data / "keys"
-        self._shelf = settings.shelf or shared.data / "log"
-        self.state = settings.seal_state or shared.data / "seal.db"
+        self._shelf = settings.shelf or str(shared.data / "log")
+        self.state = settings.seal_state or str(shared.data / "seal.db")
 
     def keys(self, ledger: str) -> Path:
         """Return the folder of a ledger's keys."""
         return self._keys / ledger
 
-    def shelf(self, ledger: str) -> Folder:
+    def shelf(self, ledger: str) -> Folder | ObjectShelf:
         """Return where a ledger's tiles lie."""
-        return Folder(self._shelf / ledger)
+        return shelf_at(f"{self._shelf.rstrip('/')}/{ledger}")
+
+    def states(self) -> StateStore:
+        """Return what the sealer remembers."""
+        if self.state.startswith(SCHEME):
+            return ObjectStates(self.state.rstrip("/"))
+        return SqliteStates(Path(self.state))
 
 
 def seals_here(shared: Shared, settings: LedgerSettings) -> bool:
@@ -64,7 +76,7 @@ def site(shared: Shared, settings: LedgerSettings, ledger: str) -> Site:
         raise SettingsError("DATABASE_URL names the database of the ledger: set it")
     url = settings.elsewhere.get(ledger) or shared.database_url.get_secret_value()
     where = Where(shared, settings)
-    states = SqliteStates(where.state)
+    states = where.states()
     return Site(ledger, url, where.keys(ledger), where.shelf(ledger), states)
 
 
@@ -73,7 +85,7 @@ def begin(shared: Shared, settings: LedgerSettings, ledger: str) -> str:
     where = Where(shared, settings)
     own = keys.sealer(where.keys(ledger))
     try:
-        sealer.begin(SqliteStates(where.state), where.shelf(ledger), own)
+        sealer.begin(where.states(), where.shelf(ledger), own)
     except (SealerRefuses, StateMoved) as error:
         raise SettingsError(str(error)) from None
     return own.origin
@@ -88,7 +100,7 @@ def prepare(where: Where, ledger: str, neighbours: Neighbours) -> None:
     policy = folder / keys.POLICY
     if not policy.exists():
         policy.write_text(_policy(where, ledger, neighbours.names()), encoding="utf-8")
-    states, own = SqliteStates(where.state), keys.sealer(folder)
+    states, own = where.states(), keys.sealer(folder)
     if states.load(own.origin) is None and shelf.read(CHECKPOINT) is None:
         sealer.begin(states, shelf, own)
 

@@ -17,7 +17,8 @@ from services.kit.tlog.merkle import ProofError
 from services.kit.tlog.note import Unsigned
 from services.kit.tlog.tiles import WIDTH
 from services.ledger.sealing import anchor
-from services.ledger.sealing.shelf import CHECKPOINT, Folder
+from services.ledger.sealing.shelf import CHECKPOINT
+from services.ledger.sealing.where import shelf_at
 from services.ledger.settings import LedgerSettings
 from services.ledger.verify.anchored import check_anchors
 from services.ledger.verify.closed import check_closed
@@ -87,7 +88,7 @@ def _history(given: Given, job: Job, subject: str, advance: Advance) -> list[str
 
 
 def _whole(given: Given, job: Job, advance: Advance, began: float) -> list[str]:
-    older = tuple(given.opened(file) for file in given.wanted.known)
+    older = tuple(given.opened(read(file)) for file in given.wanted.known)
     report = verify(job, given.workers, advance, older, given.bundles())
     beside = [*_closed(given, job), *_stamps(given, job)]
     portion, seconds = report.portion, max(clock.monotonic() - began, 0.001)
@@ -111,7 +112,11 @@ def _closed(given: Given, job: Job) -> list[str]:
         return []
     if job.url is None:
         raise SettingsError("--closed needs the database: what was lost is declared there")
-    first = check_closed(job, given.opened(folder / CHECKPOINT), Folder(folder))
+    closed = shelf_at(folder)
+    content = closed.read(CHECKPOINT)
+    if content is None:
+        raise SettingsError(f"there is no checkpoint at {folder}")
+    first = check_closed(job, given.opened(content), closed)
     return [f"  the closed log agrees up to {first - 1}; its end is declared lost"]
 
 

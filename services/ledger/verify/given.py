@@ -15,8 +15,8 @@ from services.kit.tlog.tiles import WIDTH
 from services.ledger.sealing import keys, rotation
 from services.ledger.sealing.naming import NameChecker, NotANamingKey
 from services.ledger.sealing.rotation import Former
-from services.ledger.sealing.shelf import CHECKPOINT, Folder
-from services.ledger.sealing.where import Where
+from services.ledger.sealing.shelf import CHECKPOINT, Readable
+from services.ledger.sealing.where import Where, shelf_at
 from services.ledger.settings import LedgerSettings
 from services.ledger.verify.online import Online
 from services.ledger.verify.work import Job
@@ -30,7 +30,7 @@ class Wanted:
 
     ledger: str
     key: Path | None = None
-    shelf: Path | None = None
+    shelf: str | None = None
     known: tuple[Path, ...] = ()
     tree: bool = False
     quick: bool = False
@@ -40,7 +40,7 @@ class Wanted:
     stretch: str | None = None
     subject: str | None = None
     url: str | None = None
-    closed: Path | None = None
+    closed: str | None = None
     api_key: str = ""
 
 
@@ -59,12 +59,12 @@ class Given:
         return self._where.keys(self.wanted.ledger)
 
     @cached_property
-    def shelf(self) -> Folder | Online:
+    def shelf(self) -> Readable:
         """Where the tree is."""
         if self.wanted.url is not None:
             return Online(self.wanted.url.rstrip("/"), self.wanted.api_key)
         at = self.wanted.shelf
-        return self._where.shelf(self.wanted.ledger) if at is None else Folder(at)
+        return self._where.shelf(self.wanted.ledger) if at is None else shelf_at(at)
 
     @cached_property
     def verifier(self) -> Ed25519Verifier:
@@ -81,8 +81,7 @@ class Given:
         """The newest checkpoint, opened."""
         content = self.shelf.read(CHECKPOINT)
         if content is None:
-            at = self.shelf.url if isinstance(self.shelf, Online) else self.shelf.root
-            raise SettingsError(f"there is no checkpoint at {at}/{CHECKPOINT}")
+            raise SettingsError(f"there is no checkpoint at {self.shelf}/{CHECKPOINT}")
         return open_note(content, [self.verifier])[0]
 
     @cached_property
@@ -111,9 +110,9 @@ class Given:
         present = Ed25519Verifier.parse(read(self.folder / "receipts.vkey").decode())
         return [present, *rotation.holding(self.retired, "receipts", position)]
 
-    def opened(self, file: Path) -> Checkpoint:
+    def opened(self, content: bytes) -> Checkpoint:
         """Open a checkpoint that was kept; a replaced key may have signed it."""
-        return rotation.open_log(read(file), [self.verifier], self.retired)[0]
+        return rotation.open_log(content, [self.verifier], self.retired)[0]
 
     def job(self) -> Job:
         """Return what is to be verified."""

@@ -25,6 +25,10 @@ class Online:
     url: str
     key: str = ""
 
+    def __str__(self) -> str:
+        """Say where it is."""
+        return self.url
+
     def read(self, path: str) -> bytes | None:
         """Return a file of the tree, None when there is none. Raises `Unavailable`."""
         return _tile(self, path) if path.startswith("tile/") else self._fetch(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from services.ledger.sealing.rotation import open_log
 from services.ledger.sealing.shelf import CHECKPOINT, Folder
 from services.ledger.sealing.site import Site
 from services.ledger.sealing.state import SqliteStates
+from services.ledger.sealing.where import shelf_at
 from services.ledger.verify.closed import check_closed
 from services.ledger.verify.whole import Refused, verify
 from services.ledger.verify.work import Job
@@ -65,7 +65,7 @@ async def test_what_is_left_goes_on_in_a_new_log(ledger: Ledger, restored: Site)
     present = job(restored)
     report = await asyncio.to_thread(verify, present, 1, lambda _: None)
     assert (report.portion.events, present.head.origin) == (551, plan.origin)
-    closed = Folder(restored.shelf.root.with_name(f"{restored.shelf.root.name}.closed-600"))
+    closed = shelf_at(f"{restored.shelf}.closed-600")
     assert closed.read(CHECKPOINT) == before
     old, _ = open_log(before, [], rotation.former(restored.keys))
     assert await asyncio.to_thread(check_closed, present, old, closed) == 551
@@ -111,7 +111,7 @@ async def test_a_crash_in_the_ceremony_is_made_good(
         raise Killed
 
     places: dict[str, tuple[Any, str]] = {
-        "shelf": (Path, "rename"), "keys": (rotation, "turn"), "begin": (sealer, "begin"),
+        "shelf": (Folder, "set_aside"), "keys": (rotation, "turn"), "begin": (sealer, "begin"),
         "epoch": (epoch, "begin"), "record": (own, "record"),
     }  # fmt: skip
     with monkeypatch.context() as broken:
@@ -128,8 +128,8 @@ async def test_a_difference_that_nobody_declared_is_refused(ledger: Ledger, rest
     """A log over what is left, sealed from its start without the ceremony."""
     old, naming = job(restored).head, job(restored).naming
     await ledger.appender().append_all([submission("release:new")])
-    aside = Folder(restored.shelf.root.with_name("aside"))
-    restored.shelf.root.rename(aside.root)
+    restored.shelf.set_aside(".aside")
+    aside = shelf_at(f"{restored.shelf}.aside")
     states = SqliteStates(restored.keys / "db")
     other = replace(restored, states=states)
     sealer.begin(states, restored.shelf, keys.sealer(restored.keys))

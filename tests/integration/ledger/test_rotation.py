@@ -178,7 +178,7 @@ async def test_a_running_ledger_goes_on_with_the_new_key(desk: Desk) -> None:
     """Sealer, witnesses by policy, and whoever waits for a checkpoint notice nothing."""
     folder = desk.where.keys("main")
     before = (folder / "sealer.vkey").read_text()
-    here = Site("main", desk.url, folder, desk.where.shelf("main"), SqliteStates(desk.where.state))
+    here = Site("main", desk.url, folder, desk.where.shelf("main"), desk.where.states())
     await desk.post(1)
     await rotate(here, "sealer", "yearly")
     async with asyncio.timeout(10):

@@ -37,7 +37,7 @@ class Auditor:
         shared = Shared(DATABASE_URL=SecretStr(self.ledger.url), data=self.workshop.root)
         settings = LedgerSettings(keys=self.workshop.root / "keys")
         wanted = replace(
-            Wanted("main", shelf=self.workshop.shelf.root, workers=1),
+            Wanted("main", shelf=str(self.workshop.shelf.root), workers=1),
             **options,  # type: ignore[arg-type]
         )
         code = await asyncio.to_thread(command.run, shared, settings, wanted)

@@ -1,0 +1,247 @@
+"""Where tiles and states are kept: one suite for each kind of place, and a killed sealer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from services.kit.tlog.checkpoint import open_note
+from services.ledger.sealing import sealer
+from services.ledger.sealing.objects import ObjectShelf, ObjectStates
+from services.ledger.sealing.sealer import Places, Sealer, unwitnessed
+from services.ledger.sealing.shelf import CHECKPOINT, Folder, Overwritten, Shelf
+from services.ledger.sealing.source import Source
+from services.ledger.sealing.state import SqliteStates, State, StateMoved, StateStore
+from services.ledger.verify.whole import verify
+from services.ledger.verify.work import Job
+from tests.integration.ledger.conftest import Ledger, submission
+from tests.integration.ledger.sealing import Fuse, Killed, Workshop, seal_all
+
+pytestmark = pytest.mark.postgres
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testtest"}
+GATEWAY = "RLG_TEST_VERSITYGW"
+"""Environment variable: the program of a real S3 gateway, to be used in the place of moto."""
+FIRST = State(0, bytes(32), b"note 0\n")
+SECOND = State(7, b"\x01" * 32, b"note 7\n")
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that speaks S3, on loopback; its conditional writes are what is tested with."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data = tmp_path_factory.mktemp("s3")
+    (data / "logs").mkdir()
+    gateway, environ = os.environ.get(GATEWAY), dict(os.environ)
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    if gateway:
+        command = [gateway, "--port", f"127.0.0.1:{port}", "posix", str(data)]
+        environ |= {"ROOT_ACCESS_KEY": "test", "ROOT_SECRET_KEY": "testtest"}
+    url = f"http://127.0.0.1:{port}"
+    with subprocess.Popen(
+        command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        for _ in range(300):
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        if not gateway:
+            made = urllib.request.Request(f"{url}/logs", method="PUT")  # noqa: S310 - loopback
+            urllib.request.urlopen(made).close()  # noqa: S310
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in KEYS.items():
+                environment.setenv(name, value)
+            environment.setenv("AWS_ENDPOINT_URL", url)
+            environment.setenv("AWS_ALLOW_HTTP", "true")
+            environment.setenv("AWS_REGION", "us-east-1")
+            yield "s3://logs"
+        server.terminate()
+
+
+@dataclass
+class Place:
+    """A kind of place. Each test has one of its own."""
+
+    shelf: Shelf
+    other: Callable[[str], Shelf]
+    """The shelf whose name ends so."""
+    states: Callable[[], StateStore]
+    """The store, opened once more."""
+
+
+@pytest.fixture(params=["files", "objects"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "files":
+        root = tmp_path / "log"
+        return Place(
+            Folder(root),
+            lambda ending: Folder(root.with_name(root.name + ending)),
+            lambda: SqliteStates(tmp_path / "seal.db"),
+        )
+    base = f"{request.getfixturevalue('bucket')}/{uuid.uuid4().hex}"
+    return Place(
+        ObjectShelf(f"{base}/log"),
+        lambda ending: ObjectShelf(f"{base}/log{ending}"),
+        lambda: ObjectStates(f"{base}/state"),
+    )
+
+
+def test_a_state_is_made_once_and_replaced_from_the_one_that_is_known(place: Place) -> None:
+    states = place.states()
+    assert states.load("a.example/x") is None
+    states.create("a.example/x", FIRST)
+    with pytest.raises(StateMoved):
+        place.states().create("a.example/x", SECOND)
+    states.swap("a.example/x", FIRST, SECOND)
+    assert place.states().load("a.example/x") == SECOND
+    with pytest.raises(StateMoved):
+        states.swap("a.example/x", FIRST, replace(SECOND, size=9))
+    assert states.load("a.example/x") == SECOND
+    assert states.load("a.example") is None
+    with pytest.raises(StateMoved):
+        states.swap("never.made", FIRST, SECOND)
+
+
+def test_of_many_who_swap_from_one_state_one_wins(place: Place) -> None:
+    place.states().create("o", FIRST)
+    old = FIRST
+    for number in range(1, 6):
+        won: list[State] = []
+        start = threading.Barrier(6)
+
+        def swap(
+            own: State, from_: State, gate: threading.Barrier = start, won: list[State] = won
+        ) -> None:
+            states = place.states()
+            gate.wait()
+            try:
+                states.swap("o", from_, own)
+            except StateMoved:
+                return
+            won.append(own)
+
+        mine = [State(number, bytes([each]) * 32, b"n\n") for each in range(6)]
+        threads = [threading.Thread(target=swap, args=(each, old)) for each in mine]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
+        assert place.states().load("o") == won[0]
+        old = won[0]
+
+
+def test_what_is_written_never_changes_but_the_checkpoint(place: Place) -> None:
+    shelf = place.shelf
+    assert shelf.read("tile/0/000") is None
+    shelf.write("tile/0/000.p/3", b"abc")
+    shelf.write("tile/0/000.p/3", b"abc")
+    with pytest.raises(Overwritten, match=r"tile/0/000\.p/3"):
+        shelf.write("tile/0/000.p/3", b"abd")
+    assert shelf.read("tile/0/000.p/3") == b"abc"
+    shelf.replace(CHECKPOINT, b"1")
+    shelf.replace(CHECKPOINT, b"22")
+    assert shelf.read(CHECKPOINT) == b"22"
+    shelf.write("tile/0/000", b"full")
+    shelf.drop("tile/0/000.p")
+    shelf.drop("tile/0/000.p")
+    assert shelf.read("tile/0/000.p/3") is None
+    assert shelf.read("tile/0/000") == b"full"
+
+
+def test_a_shelf_is_set_aside_whole(place: Place) -> None:
+    files = {CHECKPOINT: b"c", "tile/0/000": b"t", "tile/entries/000": b"e"}
+    for path, content in files.items():
+        place.shelf.replace(path, content)
+    place.shelf.set_aside(".closed-3")
+    aside = place.other(".closed-3")
+    assert {path: aside.read(path) for path in files} == files
+    assert [place.shelf.read(path) for path in files] == [None] * 3
+
+
+@dataclass
+class Breaking:
+    """A shelf or a store of which every change passes a fuse."""
+
+    inner: Shelf
+    fuse: Fuse
+
+    def read(self, path: str) -> bytes | None:
+        return self.inner.read(path)
+
+    def write(self, path: str, content: bytes) -> None:
+        self.fuse.around(lambda: self.inner.write(path, content))
+
+    def replace(self, path: str, content: bytes) -> None:
+        self.fuse.around(lambda: self.inner.replace(path, content))
+
+    def drop(self, folder: str) -> None:
+        self.inner.drop(folder)
+
+    def set_aside(self, ending: str) -> None:
+        self.inner.set_aside(ending)
+
+
+@dataclass
+class BreakingStates:
+    inner: StateStore
+    fuse: Fuse
+
+    def load(self, origin: str) -> State | None:
+        return self.inner.load(origin)
+
+    def create(self, origin: str, state: State) -> None:
+        self.inner.create(origin, state)
+
+    def swap(self, origin: str, old: State, new: State) -> None:
+        self.fuse.around(lambda: self.inner.swap(origin, old, new))
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_kill_at_any_write_tells_one_story(
+    ledger: Ledger, tmp_path: Path, place: Place, *, after: bool
+) -> None:
+    workshop, appender = Workshop(ledger.url, tmp_path), ledger.appender()
+    workshop.shelf = cast("Folder", place.shelf)  # for it to read the story from
+    sealer.begin(place.states(), place.shelf, workshop.keys)
+    for left in range(9):
+        await appender.append_all([submission(f"release:{n % 3}") for n in range(150)])
+        for fuse in (Fuse(left, after), Fuse()):
+            source = Source(ledger.url, "main", workshop.keys.naming)
+            places = Places(
+                source, BreakingStates(place.states(), fuse), Breaking(place.shelf, fuse),
+                workshop.keys, unwitnessed, workshop._announced,
+            )  # fmt: skip
+            try:
+                await seal_all(Sealer("main", places, 0.01))
+            except Killed:
+                assert fuse.burnt
+            finally:
+                await source.aclose()
+    workshop.tell_one_story()
+    head, _ = open_note(place.shelf.read(CHECKPOINT) or b"", [workshop.keys.signer.verifier])
+    assert head.size == 9 * 150
+    naming = workshop.keys.naming.checker.pem()
+    report = await verify_on_a_thread(Job(head, place.shelf, "main", ledger.url, naming))
+    assert report == 9 * 150
+
+
+async def verify_on_a_thread(job: Job) -> int:
+    report = await asyncio.to_thread(verify, job, 1, lambda _: None)
+    return report.portion.events
