@@ -9,10 +9,12 @@ peers, so there it is a new one.
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
+from unittest import mock
 
 from bench import workload
 from bench.asked import Asked
-from bench.cells import SLOW_COMMIT, Bench, Measure, MissingPeer, ledger
+from bench.cells import SLOW_COMMIT, Bench, Figures, Measure, MissingPeer, ledger
 from bench.driving import tidy
 from bench.ours import ours, prepare
 from bench.peers import message_db, outbox, recorders, uma
@@ -44,9 +46,19 @@ def _locked(callers: int, settings: dict[str, str] | None = None) -> Measure:
     return ledger(lambda b, url: locked(url, b.prepared), callers, settings=settings)
 
 
+async def _uncommitted(bench: Bench, seconds: float) -> Figures:
+    """Append as ever, but for salt and hash of each event: constants take their place."""
+    constant = SimpleNamespace(digest=lambda: bytes(32))
+    hashing = SimpleNamespace(sha256=lambda _: constant)
+    salting = SimpleNamespace(token_bytes=bytes)
+    with mock.patch.object(body, "hashlib", hashing), mock.patch.object(body, "secrets", salting):
+        return await _ours(CALLERS)(bench, seconds)
+
+
 CELLS: dict[str, Measure] = {
     **{f"append_{n}": _ours(n) for n in (1, 16, 32, CALLERS)},
     **{f"raw_{n}": _raw(n) for n in (1, 16, CALLERS)},
+    "uncommitted_128": _uncommitted,
     "raw2_128": _raw(CALLERS, flights=2),
     "ready_128": _ready(CALLERS),
     "locked_128": _locked(CALLERS),
@@ -67,6 +79,7 @@ RATIOS = {
     "vs_raw_1": ("append_1", "raw_1"),
     "vs_raw2_128": ("append_128", "raw2_128"),
     "vs_ready_128": ("append_128", "ready_128"),
+    "vs_uncommitted_128": ("append_128", "uncommitted_128"),
     "vs_locked_128": ("append_128", "locked_128"),
     "vs_locked_128_slow_commit": ("append_128_slow_commit", "locked_128_slow_commit"),
     "batch100_vs_raw": ("append_batch100", "raw_batch100"),
@@ -97,7 +110,9 @@ async def run(asked: Asked) -> str:
                 await _note(book, bench, cell, asked.seconds, missing)
     ratios = _ratios(book)
     print(book.table(), ratio_table(ratios), sep="\n\n")
-    return book.line(ratios, book.figures())
+    bare = ratios["vs_uncommitted_128"]
+    cost = {} if bare is None else {"commitment_cost": 1 - bare.middle}
+    return book.line(ratios, book.figures() | cost)
 
 
 async def _note(book: Book, bench: Bench, cell: str, seconds: float, missing: set[str]) -> None:

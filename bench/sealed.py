@@ -37,9 +37,9 @@ class Log:
 
     def __post_init__(self) -> None:
         self.shelf = Folder(self.folder / "log")
-        states = SqliteStates(self.folder / "state.db")
-        sealer.begin(states, self.shelf, self.keys)
-        self._at = Places(self.source, states, self.shelf, self.keys, unwitnessed, _nobody)
+        self.states = SqliteStates(self.folder / "state.db")
+        sealer.begin(self.states, self.shelf, self.keys)
+        self._at = Places(self.source, self.states, self.shelf, self.keys, unwitnessed, _nobody)
         self._sealer = Sealer("main", self._at, 0)
 
     async def run(self) -> None:
