@@ -127,6 +127,9 @@ def verify(  # noqa: PLR0913 - one parameter for each option
     closed: Annotated[
         str | None, typer.Option(help="compare with this log too, which a gap has closed")
     ] = None,
+    fresh: Annotated[
+        int | None, typer.Option(help="refuse what the witnesses saw longer ago, in seconds")
+    ] = None,
     api_key: Annotated[
         str, typer.Option(envvar="RLG_API_KEY", help="for what --url gives to readers alone")
     ] = "",
@@ -137,6 +140,6 @@ def verify(  # noqa: PLR0913 - one parameter for each option
     told = assembly.Settings.load()
     wanted = given.Wanted(
         ledger, key, shelf, tuple(known or ()), tree, quick, workers, pack, receipt,
-        stretch, subject, url, closed, api_key,
+        stretch, subject, url, closed, fresh, api_key,
     )  # fmt: skip
     raise typer.Exit(command.run(told.shared, told.ledger, wanted))

@@ -95,8 +95,21 @@ def _named(model: BaseModel) -> Iterator[str]:
 
 @functools.cache
 def _fields(model: type[BaseModel]) -> tuple[tuple[str, str | None], ...]:
-    """Return the fields that may name subjects, with the kind; a class never changes."""
-    return tuple((name, _kind(field)) for name, field in model.model_fields.items())
+    """Return the fields that may name subjects, with the kind; a class never changes.
+
+    This is walked for every event twice, when it comes in and when it is sealed.
+    """
+    found = ((name, _kind(field), field) for name, field in model.model_fields.items())
+    return tuple(
+        (name, kind) for name, kind, field in found if kind or _holds_names(field.annotation)
+    )
+
+
+def _holds_names(annotation: Any) -> bool:
+    """Say whether there is a model inside of a type that may name subjects."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return bool(_fields(annotation))
+    return any(_holds_names(inner) for inner in getattr(annotation, "__args__", ()))
 
 
 def _kind(field: FieldInfo) -> str | None:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from services.kit.tlog.checkpoint import Checkpoint, open_note
-from services.kit.tlog.cosignature import Witness, parse_witness
+from services.kit.tlog.cosignature import Witness, parse_witness, time_of
 from services.kit.tlog.keys import NotANote
-from services.kit.tlog.note import Ed25519Verifier, Unsigned
+from services.kit.tlog.note import Ed25519Verifier, Note, Unsigned
 
 NONE = "none"
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -68,6 +68,29 @@ class Policy:
             missing = [member.name for member in self.witnesses if member.name not in names]
             raise Unsigned(f"the quorum {self.quorum} is not met without {', '.join(missing)}")
         return checkpoint
+
+    def seen(self, content: bytes) -> int | None:
+        """Return when the quorum last saw a checkpoint as the newest one, in POSIX seconds.
+
+        That is the latest moment of which the cosignatures that are no older meet the quorum. None
+        where no witness is asked. Raises what `check` raises.
+        """
+        self.check(content)
+        if self.quorum == NONE:
+            return None
+        note, stamped = Note.parse(content), list[tuple[int, str]]()
+        for line in note.signatures:
+            for member in self.witnesses:
+                own = (line.name, line.key_id) == (member.witness.name, member.witness.key_id)
+                moment = time_of(line.value)
+                if own and moment is not None and member.witness.verifies(note.text, line.value):
+                    stamped.append((moment, member.name))
+        names = set[str]()
+        for moment, name in sorted(stamped, reverse=True):
+            names.add(name)
+            if self.satisfied(names):
+                return moment
+        return None
 
     def satisfied(self, names: set[str]) -> bool:
         """Say whether the cosignatures of these witnesses are enough."""

@@ -88,6 +88,7 @@ def _history(given: Given, job: Job, subject: str, advance: Advance) -> list[str
 
 
 def _whole(given: Given, job: Job, advance: Advance, began: float) -> list[str]:
+    given.check_fresh()
     older = tuple(given.opened(read(file)) for file in given.wanted.known)
     report = verify(job, given.workers, advance, older, given.bundles())
     beside = [*_closed(given, job), *_stamps(given, job)]

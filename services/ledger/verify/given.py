@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from services.kit import clock
 from services.kit.settings import SettingsError, Shared
 from services.kit.tlog.checkpoint import Checkpoint, open_note
 from services.kit.tlog.note import Ed25519Verifier
@@ -19,6 +20,7 @@ from services.ledger.sealing.shelf import CHECKPOINT, Readable
 from services.ledger.sealing.where import Where, shelf_at
 from services.ledger.settings import LedgerSettings
 from services.ledger.verify.online import Online
+from services.ledger.verify.whole import Refused
 from services.ledger.verify.work import Job
 
 NAMING = "naming.pub.pem"
@@ -41,6 +43,7 @@ class Wanted:
     subject: str | None = None
     url: str | None = None
     closed: str | None = None
+    fresh: int | None = None
     api_key: str = ""
 
 
@@ -77,12 +80,17 @@ class Given:
         return rotation.former(self.folder)
 
     @cached_property
-    def head(self) -> Checkpoint:
-        """The newest checkpoint, opened."""
+    def note(self) -> bytes:
+        """The newest checkpoint, as it was found."""
         content = self.shelf.read(CHECKPOINT)
         if content is None:
             raise SettingsError(f"there is no checkpoint at {self.shelf}/{CHECKPOINT}")
-        return open_note(content, [self.verifier])[0]
+        return content
+
+    @cached_property
+    def head(self) -> Checkpoint:
+        """The newest checkpoint, opened."""
+        return open_note(self.note, [self.verifier])[0]
 
     @cached_property
     def naming(self) -> NameChecker:
@@ -99,6 +107,23 @@ class Given:
             return Policy.parse(read(self.folder / keys.POLICY).decode())
         except (NotAPolicy, UnicodeDecodeError) as error:
             raise SettingsError(str(error)) from None
+
+    def check_fresh(self) -> None:
+        """Raise `Refused` for a checkpoint that the quorum has not seen for longer than allowed.
+
+        Whoever holds back what came later shows an old one: it is right, and its tree too.
+        """
+        allowed = self.wanted.fresh
+        if allowed is None:
+            return
+        moment = self.policy.seen(self.note)
+        if moment is None:
+            raise SettingsError("--fresh needs a policy with witnesses: they say when")
+        age = int(clock.now().timestamp()) - moment
+        if age > allowed:
+            raise Refused(
+                f"the witnesses saw this checkpoint {age} s ago: later ones are held back"
+            )
 
     @property
     def workers(self) -> int:

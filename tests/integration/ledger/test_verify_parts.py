@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from services.kit import remote
+from services.kit import clock, remote
 from services.kit.settings import SettingsError, Shared
+from services.kit.tlog.cosignature import Cosigner
+from services.kit.tlog.note import Note
 from services.ledger.sealing.shelf import CHECKPOINT
 from services.ledger.settings import LedgerSettings
 from services.ledger.verify import command
@@ -117,6 +119,35 @@ async def test_what_is_withheld_from_a_history_is_named(
     await behind_the_back(ledger, statements)
     code, said = await auditor.says(subject="release:4")
     assert (code, told in said) == (9, True), said
+
+
+async def test_a_view_that_is_held_back_is_refused(auditor: Auditor) -> None:
+    """The tree is right and the keys are: only the witnesses' clocks tell that it is an old one."""
+    workshop, policy = auditor.workshop, auditor.workshop.root / "keys" / "main" / "policy"
+    witnesses = [Cosigner.generate(f"witness.example/{name}") for name in "abc"]
+    lines = [f"witness {name} {w.witness.vkey}" for name, w in zip("abc", witnesses, strict=True)]
+    log = f"log {workshop.keys.signer.verifier.vkey}"
+    policy.write_text("\n".join([log, *lines, "group two 2 a b c", "quorum two", ""]))
+    note = Note.parse(workshop.shelf.read(CHECKPOINT) or b"")
+    now = int(clock.now().timestamp())
+
+    def seen(*ages: int) -> None:
+        given = zip(witnesses, ages, strict=False)
+        signed = [cosigner.cosign(note.text, now - age) for cosigner, age in given]
+        workshop.shelf.replace(CHECKPOINT, Note(note.text, (*note.signatures, *signed)).content)
+
+    seen(5, 100, 9000)
+    assert (await auditor.says(fresh=600))[0] == 0
+    seen(5, 1000, 9000)  # one witness alone can be bribed to look away, or to say "just now"
+    code, said = await auditor.says(fresh=600)
+    assert (code, "REFUSED  the witnesses saw this checkpoint 100" in said) == (9, True), said
+    assert (await auditor.says())[0] == 0
+    seen(5)
+    code, said = await auditor.says(fresh=600)
+    assert (code, "the quorum two is not met" in said) == (9, True), said
+    policy.write_text(f"{log}\nquorum none\n")
+    with pytest.raises(SettingsError, match="--fresh needs a policy with witnesses"):
+        await auditor.says(fresh=600)
 
 
 @dataclass

@@ -278,3 +278,21 @@ async def test_a_witness_that_lies_is_passed_over(ledger: Ledger, quorum: Quorum
     assert witnesses.trouble == "the quorum of witnesses is not met: two did not cosign"
     with pytest.raises((Unsigned, NotANote)):
         quorum.believed()
+
+
+async def test_a_quiet_log_is_cosigned_again_and_again(
+    ledger: Ledger, quorum: Quorum, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an old view that somebody holds up looks like a log in which nothing happens."""
+    monkeypatch.setattr("services.ledger.sealing.sealer.REFRESH_SECONDS", 0.2)
+    await ledger.appender().append_all([submission("release:1")])
+    running = quorum.sealer(quorum.witnesses())
+    await seal_all(running)
+    shelf, size = quorum.workshop.shelf, quorum.believed().size
+    first = quorum.policy.seen(shelf.read(CHECKPOINT) or b"")
+    assert first is not None
+    async with asyncio.timeout(10):
+        while (quorum.policy.seen(shelf.read(CHECKPOINT) or b"") or 0) < first + 2:
+            await running.step()
+            await asyncio.sleep(0.05)
+    assert quorum.believed().size == size == 1
