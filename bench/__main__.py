@@ -9,12 +9,13 @@ import sys
 
 import uvloop
 
-from bench import append, edge, explain, freshness, growth, pack, read, seal, verify
+from bench import append, edge, explain, freshness, growth, pack, read, relay, seal, verify
 from bench.asked import Asked
 from deploy.embedded import EmbeddedUnavailable
 
 BENCHES = {
-    bench.NAME: bench.run for bench in (append, edge, read, growth, freshness, seal, verify, pack)
+    bench.NAME: bench.run
+    for bench in (append, edge, read, growth, freshness, seal, verify, pack, relay)
 }
 TOOLS = {explain.NAME: explain.run}
 """Not run unless asked for: they measure nothing."""

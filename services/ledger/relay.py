@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, replace
+from collections import deque
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from contracts import topics
 from services.kit import clock, logs, metrics
 from services.kit.database import DatabaseError
-from services.kit.kafka import EVENTS_PARTITION, KafkaProducer, Record, Undelivered
+from services.kit.kafka import EVENTS_PARTITION, Flight, KafkaProducer, Record, Undelivered
 from services.ledger.fence import Fence
 from services.ledger.wake import page_or_wait
 
@@ -31,11 +32,14 @@ if TYPE_CHECKING:
     from services.ledger.wake import Wake
 
 PAGE = 256
+FLIGHTS = 4
+"""Pages that are on their way to Kafka at once, at most."""
 CONFIRM_SECONDS = 0.2
 """How often, at most, `confirmed` is written: it only spares repetition after a restart."""
 RENEW_SECONDS = 1.0
 STALLED_SECONDS = 5.0
 """A step takes `RENEW_SECONDS` and a delivery; one that takes so long is stuck."""
+_JSON = (topics.HEADER_CONTENT_TYPE, b"application/json")
 _log = logs.get(__name__)
 
 
@@ -48,6 +52,13 @@ class _Place:
     """Acknowledged by Kafka, without a gap."""
     confirmed: int
     written_at: float
+    flights: deque[tuple[Flight, int]] = field(default_factory=deque)
+    """Pages that are on their way, each with its last position."""
+
+    @property
+    def read(self) -> int:
+        """How far the log has been read."""
+        return self.flights[-1][1] if self.flights else self.sent
 
     @property
     def pending(self) -> bool:
@@ -76,6 +87,7 @@ class Relay:
         """Describe it; with `standbys` only events that these have get to Kafka."""
         self._row = row
         self._ledger = row.name
+        self._key = row.name.encode()
         self._reader = reader
         self._wake = wake
         self._lease = lease
@@ -128,23 +140,34 @@ class Relay:
                 await self._let_go(place)
 
     async def _step(self, place: _Place) -> None:
-        """Send the next page; with none, wait for news, but not so long that the lease runs out."""
-        wait = CONFIRM_SECONDS if place.pending else RENEW_SECONDS
+        """Send the next page; with none, wait for news, but not so long that the lease runs out.
+
+        While pages are in the air the next one is read, so that the rate is the client's and not
+        that of round trips. What is confirmed follows what has landed, in order.
+        """
+        wait = 0 if place.flights else CONFIRM_SECONDS if place.pending else RENEW_SECONDS
         page = await page_or_wait(
-            self._reader, self._wake, self._ledger, place.sent, PAGE, wait=wait
+            self._reader, self._wake, self._ledger, place.read, PAGE, wait=wait
         )
-        _refuse_gap(page.events, place.sent)
+        _refuse_gap(page.events, place.read)
         if page.events and self._standbys is not None:
             await self._standbys.confirm()
-        records = [self._record(event, place.claim.epoch) for event in page.events]
-        await self._producer.deliver(records)
+        epoch = b"%d" % place.claim.epoch
+        records = [self._record(event, epoch) for event in page.events]
+        flight = await self._producer.begin(records)
+        if page.events or flight.failure:
+            place.flights.append((flight, place.read + len(records)))
+        if place.flights and (len(place.flights) >= FLIGHTS or not page.events):
+            first, position = place.flights[0]
+            await self._producer.land(first)
+            place.flights.popleft()
+            self._moved(place, position)
         self._healthy()
-        if page.events:
-            self._moved(place, page.events[-1].position)
 
     async def _start_over(self, place: _Place, failure: Undelivered, pause: float) -> None:
         """Go on behind what was acknowledged; the producer has been thrown away by now."""
         self._trouble = str(failure)
+        place.flights.clear()
         metrics.count("rlg_relay_rebuilds_total", ledger=self._ledger)
         _log.warning("relay.undelivered", ledger=self._ledger, reason=str(failure))
         if failure.acknowledged:
@@ -165,21 +188,15 @@ class Relay:
             await self._lease.confirm(place.claim, place.sent)
         await self._lease.release(place.claim.fencing)
 
-    def _record(self, event: Recorded, epoch: int) -> Record:
-        headers = {
-            topics.HEADER_LEDGER: self._ledger,
-            topics.HEADER_POSITION: str(event.position),
-            topics.HEADER_EPOCH: str(epoch),
-            topics.HEADER_COMMITMENT: event.commitment.hex(),
-            topics.HEADER_CONTENT_TYPE: "application/json",
-        }
-        return Record(
-            topics.EVENTS,
-            event.as_json(),
-            key=self._ledger.encode(),
-            headers=tuple((name, text.encode()) for name, text in headers.items()),
-            partition=EVENTS_PARTITION,
+    def _record(self, event: Recorded, epoch: bytes) -> Record:
+        headers = (
+            (topics.HEADER_LEDGER, self._key),
+            (topics.HEADER_POSITION, b"%d" % event.position),
+            (topics.HEADER_EPOCH, epoch),
+            (topics.HEADER_COMMITMENT, event.commitment.hex().encode()),
+            _JSON,
         )
+        return Record(topics.EVENTS, event.as_json(), self._key, headers, EVENTS_PARTITION)
 
     def _moved(self, place: _Place, position: int) -> None:
         place.sent = position

@@ -8,7 +8,7 @@ rule of positions · `feed` a ledger's events, each once, in order.
 
 from services.kit.kafka.feed import KafkaFeed
 from services.kit.kafka.gapless import FeedBroken
-from services.kit.kafka.producer import KafkaProducer, Undelivered
+from services.kit.kafka.producer import Flight, KafkaProducer, Undelivered
 from services.kit.kafka.reader import KafkaGroup
 from services.kit.kafka.record import EVENTS_PARTITION, Record
 from services.kit.kafka.topics import TopicsUnfit, ensure_topics
@@ -16,6 +16,7 @@ from services.kit.kafka.topics import TopicsUnfit, ensure_topics
 __all__ = [
     "EVENTS_PARTITION",
     "FeedBroken",
+    "Flight",
     "KafkaFeed",
     "KafkaGroup",
     "KafkaProducer",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 
 from contracts.problem import Unavailable
-from services.kit.kafka.record import ANSWER_SECONDS, REQUEST_MS, ends_well
+from services.kit.kafka.record import ANSWER_SECONDS, REQUEST_MS, ends_well, to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,15 @@ class Undelivered(Unavailable):
         self.acknowledged = acknowledged
 
 
+@dataclass(slots=True)
+class Flight:
+    """Records that are on their way."""
+
+    sent: list[asyncio.Future[Any]] = field(default_factory=list)
+    failure: Exception | None = None
+    """Why not all of them have left."""
+
+
 class KafkaProducer:
     """Delivers records in the order given, each acknowledged by all in-sync replicas.
 
@@ -39,6 +49,8 @@ class KafkaProducer:
         self._bootstrap = bootstrap
         self._name = name
         self._live: AIOKafkaProducer | None = None
+        self._grounded: Exception | None = None
+        """Why no flight begins."""
 
     async def deliver(self, records: Sequence[Record]) -> None:
         """Return when every record is acknowledged, or raise `Undelivered`.
@@ -46,17 +58,33 @@ class KafkaProducer:
         Sends all before it waits for the first; with none to send it connects. At-least-once: after
         a failure, records that are not counted as acknowledged may be in the topic nevertheless.
         """
-        sent: list[asyncio.Future[Any]] = []
-        failure: BaseException | None = None
+        await self.land(await self.begin(records))
+
+    async def begin(self, records: Sequence[Record]) -> Flight:
+        """Hand records over and do not wait for what becomes of them: `land` says so.
+
+        Several flights may be in the air; they land in the order in which they began. Once one has
+        not got off whole none begins until it has landed: a later one would overtake it.
+        """
+        flight = Flight(failure=self._grounded)
+        if flight.failure is not None:
+            return flight
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                await self._send(records, sent)
-            if sent:
-                await asyncio.wait(sent, timeout=ANSWER_SECONDS)
+                await self._send(records, flight.sent)
         except Exception as error:  # noqa: BLE001 - aiokafka also asserts: nothing is certain now
-            failure = error
-        outcomes = [_outcome(future) for future in sent]
-        failure = failure or next(filter(None, outcomes), None)
+            flight.failure = self._grounded = error
+        return flight
+
+    async def land(self, flight: Flight) -> None:
+        """Return when all of a flight is acknowledged, or raise `Undelivered`.
+
+        After that every later flight is lost, too: what is not acknowledged has to begin again.
+        """
+        if flight.sent:
+            await asyncio.wait(flight.sent, timeout=ANSWER_SECONDS)
+        outcomes = [_outcome(future) for future in flight.sent]
+        failure = flight.failure or next(filter(None, outcomes), None)
         if failure is not None:
             await self.close()
             detail = f"Kafka at {self._bootstrap} did not acknowledge: {failure!r}"
@@ -64,7 +92,7 @@ class KafkaProducer:
 
     async def close(self) -> None:
         """Flush what can be flushed and disconnect. The next delivery makes a new producer."""
-        producer, self._live = self._live, None
+        producer, self._live, self._grounded = self._live, None, None
         if producer is None:
             return
         if not await ends_well(
@@ -98,7 +126,7 @@ class KafkaProducer:
                 max_batch_size=BATCH_BYTES,
                 max_request_size=LARGEST_BYTES,
             )
-            await self._live.start()
+            await to_the_end(self._live.start())
         return self._live
 
 

@@ -58,6 +58,20 @@ async def answering(bootstrap: str, seconds: float = ANSWER_SECONDS) -> AsyncIte
         raise Unavailable(detail) from error
 
 
+async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do `work` also when we are cancelled meanwhile, for `STOP_SECONDS` at most.
+
+    A client that is cut off while it connects leaves a connection that nobody can close.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=STOP_SECONDS)
+        task.cancel()
+        raise
+
+
 async def ends_well(work: Coroutine[Any, Any, Any], seconds: float = STOP_SECONDS) -> bool:
     """Run `work` in a task of its own, cancel it after `seconds`, and say whether it succeeded.
 

@@ -56,7 +56,9 @@ async def reading(broker: str, ledger: LiveLedger, **how: Any) -> AsyncIterator[
 async def records(ledger: LiveLedger, broker: str) -> list[Record]:
     """Return the records that the relay would send, by position from 1."""
     relay = ledger.relay(broker)
-    return [relay._record(event, 1) for event in (await ledger.reader.page(ledger.name, 0)).events]
+    return [
+        relay._record(event, b"1") for event in (await ledger.reader.page(ledger.name, 0)).events
+    ]
 
 
 def gaps(ledger: LiveLedger) -> float:
