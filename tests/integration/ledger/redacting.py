@@ -84,7 +84,7 @@ async def redacting(database_url: str, folder: Path) -> AsyncIterator[Desk]:
     keys = Keyring([demo_key()])
     for name, scopes in [
         ("ada", ["redact", "read"]), ("bob", ["redact"]), ("eve", ["read"]),
-        ("robot", ["redact", "act-as"]),
+        ("robot", ["redact", "act-as"]), ("bob-reads", ["redact", "read"]),
     ]:  # fmt: skip
         _, key = make_key(name, scopes, 1, clock.now())
         keys.add(replace(key, sha256=digest(name)))

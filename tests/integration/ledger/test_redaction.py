@@ -10,6 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from services import erasing
+from services.kit.remote import Client
 from services.ledger import redactions
 from services.ledger.verify.whole import Refused
 from tests.integration.ledger.redacting import MAIN, Desk, redacting
@@ -182,3 +184,29 @@ async def test_a_redacted_id_is_never_taken_again(desk: Desk) -> None:
     answer = await desk.http.post(f"{MAIN}/events", json=event)
     assert answer.status_code == 409
     assert answer.json()["position"] == first["receipt"]["position"]
+
+
+async def test_a_person_is_taken_out_with_a_report(desk: Desk) -> None:
+    """All events that hold the name, whichever way it is written, and no other."""
+    await desk.post(1)
+    await desk.post(2, data={"note": "nothing personal"})
+    await desk.post(3, data={"by": ["ADA PERSON <ada@example.com>"]})
+    await desk.post(4, type="org.releaseledger.role.assigned.v1", subject="role:qa", data={
+        "role": "qa", "principal": "acme:ada-person", "scope": "*",
+    })  # fmt: skip
+    app, steps = desk.service.app, list[int]()
+    ada, bob = Client("http://ledger", "ada", app), Client("http://ledger", "bob-reads", app)
+    texts = ["Ada Person", "acme:ada-person"]
+    asked = await erasing.ask(ada, "main", texts, "erasure 17", steps.append)
+    assert [(each.position, each.state) for each in asked] == [
+        (1, "requested"), (3, "requested"), (4, "refused"),
+    ]  # fmt: skip
+    assert "role.assigned" in asked[2].detail
+    await desk.ask(2)  # of another reason: left alone
+    done = await erasing.agree(bob, "main", "erasure 17")
+    assert [(each.position, each.state) for each in done] == [(1, "redacted"), (3, "redacted")]
+    assert await erasing.agree(bob, "main", "erasure 17") == []
+    assert b"Ada Person" not in (await desk.http.get(f"{MAIN}/events?limit=3")).content
+    assert (await desk.get("redactions/2"))["state"] == "requested"
+    await ada.close()
+    await bob.close()

@@ -1,0 +1,143 @@
+"""The commands that take a person, or anything else, out of a ledger: found, asked for, agreed to.
+
+`erase ask` reads the whole ledger, and for each event that holds one of the texts (a name, an
+address) it asks for a redaction. `erase agree`, by somebody else, agrees to what was asked for with
+that reason. Both write a report of every event that they met: an erasure has to be shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.progress import Progress
+
+from contracts.problem import Problem
+from services import run
+from services.kit.remote import Client, HttpLedger
+
+erase = typer.Typer(help="Take what must not be kept out of a ledger.", no_args_is_help=True)
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """One event in a report. `state`: requested, redacted, or refused; `detail` says why."""
+
+    position: int
+    type: str
+    state: str
+    detail: str = ""
+
+
+async def ask(
+    client: Client, ledger: str, texts: Sequence[str], reason: str, progress: Callable[[int], None]
+) -> list[Met]:
+    """Ask for the redaction of each event that holds one of the texts; upper case does not matter.
+
+    Looks at the event as recorded, whole: attributes, members, values. Safe to repeat.
+    """
+    wanted, met, after = [text.casefold() for text in texts], list[Met](), 0
+    while True:
+        page = await HttpLedger(client).page(ledger, after, limit=PAGE)
+        for event in page.events:
+            said = json.dumps(event.event, ensure_ascii=False).casefold()
+            if any(text in said for text in wanted):
+                body = {"position": event.position, "reason": reason}
+                met.append(await _done(client, _at(ledger), body, event.position, event.type))
+        progress(page.scanned_to - after)
+        if page.scanned_to >= page.head:
+            return met
+        after = page.scanned_to
+
+
+async def agree(client: Client, ledger: str, reason: str) -> list[Met]:
+    """Agree to every redaction that was asked for with this reason and waits."""
+    met, after = list[Met](), 0
+    while True:
+        found = await client.get(_at(ledger), after=after)
+        for each in found["redactions"]:
+            if each["state"] == "requested" and each["reason"] == reason:
+                position = int(each["position"])
+                met.append(await _done(client, f"{_at(ledger)}/{position}/approval", {}, position))
+        if not found["redactions"] and found["scanned_to"] <= after:
+            return met
+        after = found["scanned_to"]
+
+
+async def _done(
+    client: Client, path: str, body: dict[str, Any], position: int, type_: str = ""
+) -> Met:
+    try:
+        answer = await client.post(path, body)
+    except Problem as problem:
+        return Met(position, type_, "refused", str(problem))
+    return Met(position, type_, str(answer["state"]), f"by {answer['requested_by']}")
+
+
+def _at(ledger: str) -> str:
+    return f"/v1/ledgers/{ledger}/redactions"
+
+
+Url = Annotated[str, typer.Option(help="the ledger service, such as https://ledger.example.com")]
+Name = Annotated[str, typer.Option(help="the ledger's name")]
+Why = Annotated[str, typer.Option(help="the reason; recorded for ever, so without the name")]
+File = Annotated[Path | None, typer.Option(help="where to write the report, as JSON")]
+Key = Annotated[str, typer.Option(envvar="RLG_API_KEY", help="of a person with scope redact")]
+
+
+@erase.command("ask")
+def erase_ask(
+    *,
+    text: Annotated[list[str], typer.Option(help="a name, an address; give it several times")],
+    reason: Why,
+    url: Url,
+    api_key: Key,
+    ledger: Name = "main",
+    report: File = None,
+) -> None:
+    """Find every event that holds a text, and ask for its redaction."""
+
+    async def work(advance: Callable[[int], None]) -> list[Met]:
+        client = Client(url, api_key)
+        try:
+            return await ask(client, ledger, text, reason, advance)
+        finally:
+            await client.close()
+
+    with Progress(transient=True) as progress:
+        task = progress.add_task("reading the ledger", total=None)
+        _tell(uvloop.run(work(lambda count: progress.advance(task, count))), report)
+
+
+@erase.command("agree")
+def erase_agree(
+    *, reason: Why, url: Url, api_key: Key, ledger: Name = "main", report: File = None
+) -> None:
+    """Agree to what somebody else has asked for with this reason: it is removed."""
+
+    async def work() -> list[Met]:
+        client = Client(url, api_key)
+        try:
+            return await agree(client, ledger, reason)
+        finally:
+            await client.close()
+
+    _tell(uvloop.run(work()), report)
+
+
+def _tell(met: Sequence[Met], report: Path | None) -> None:
+    for each in met:
+        run.say(f"{each.position:>10}  {each.state:<10} {each.type} {each.detail}".rstrip())
+    refused = sum(each.state == "refused" for each in met)
+    run.say(f"{len(met)} events, {refused} refused")
+    if report is not None:
+        rows = [asdict(each) for each in met]
+        report.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if refused:
+        raise typer.Exit(1)
