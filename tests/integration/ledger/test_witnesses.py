@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 from starlette.responses import Response
 
 from services.kit import witnessing
+from services.kit.identity import Keyring, demo_key
 from services.kit.remote import Client
 from services.kit.service import new_app
 from services.kit.settings import Shared
@@ -23,9 +26,12 @@ from services.kit.tlog.note import Ed25519Signer, Unsigned
 from services.kit.tlog.policy import Policy
 from services.kit.tlog.tiles import Edge, TileReader
 from services.kit.tlog.witness import SIZE_TYPE, Request
+from services.ledger.sealing import keys
 from services.ledger.sealing.sealer import Places, Sealer
 from services.ledger.sealing.shelf import CHECKPOINT
 from services.ledger.sealing.witnesses import NotWitnessed, Witnesses
+from services.ledger.service import build
+from services.ledger.settings import LedgerSettings
 from tests.integration.ledger.conftest import Ledger, submission
 from tests.integration.ledger.sealing import ORIGIN, Workshop, seal_all
 
@@ -296,3 +302,34 @@ async def test_a_quiet_log_is_cosigned_again_and_again(
             await running.step()
             await asyncio.sleep(0.05)
     assert quorum.believed().size == size == 1
+
+
+async def test_a_whole_service_that_requires_its_quorum_says_why_it_waits(
+    database_url: str, tmp_path: Path
+) -> None:
+    keys.make(tmp_path / "keys" / "main", ORIGIN)
+    witnessing.make(tmp_path / "away", "witness.example/away")
+    log = (tmp_path / "keys" / "main" / "sealer.vkey").read_text().strip()
+    away = (tmp_path / "away" / witnessing.VKEY).read_text().strip()
+    policy = f"log {log}\nwitness away {away} http://127.0.0.1:9/\nquorum away\n"
+    (tmp_path / "keys" / "main" / "policy").write_text(policy)
+    shared = Shared(data=tmp_path, dev=True, DATABASE_URL=SecretStr(database_url))
+    settings = LedgerSettings(seal_seconds=0.05, witness_required=True)
+    built = build(shared, settings, Keyring([demo_key()]))
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "x.y", "subject": "thing:1"}
+    async with (
+        built.run(),
+        httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=built.app),
+            base_url="http://ledger",
+            headers={"authorization": "Bearer demo-key"},
+        ) as client,
+    ):
+        answer = await client.post("/v1/ledgers/main/events", json=event)
+        assert (answer.status_code, answer.json()["receipt"]["sealed"]) == (201, False)
+        async with asyncio.timeout(10):
+            while "away did not cosign" not in (await client.get("/readyz")).text:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert (await client.get("/v1/ledgers/main/checkpoint")).text.splitlines()[1] == "0"
+        waited = await client.get("/v1/ledgers/main/events/1/proof")
+        assert waited.status_code == 503
