@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 
 from pydantic import ValidationError
 
@@ -31,7 +32,8 @@ LEDGERS_OWN = frozenset(
 from our services either, because what is recorded as redacted is removed."""
 OWN_SOURCE = "/ledger/"
 """Sources and ids below it are the ledger's own, so that nobody takes such an id first."""
-_OWN_SUBJECT = "event:"
+_OWN_SUBJECT = re.compile(r"event:[0-9]+", re.ASCII)
+"""What stands for an event by its position."""
 NEEDED = {
     **dict.fromkeys(OURS_ALONE, "act-as"),
     # Whoever hands out roles decides who may approve.
@@ -45,7 +47,7 @@ def refusal(event: Event, scopes: frozenset[str] = frozenset()) -> Forbidden | N
     """Return why an event is not taken from whoever holds these scopes; None when it is."""
     if event.type in LEDGERS_OWN or event.source.startswith(OWN_SOURCE):
         return Forbidden(f"{event.type} from {event.source} is for the ledger itself to write")
-    if any(key.startswith(_OWN_SUBJECT) for key in catalogue.subjects_of(event)):
+    if any(map(_OWN_SUBJECT.fullmatch, catalogue.subjects_of(event))):
         return Forbidden("the history of an event is for the ledger itself to write")
     needed = NEEDED.get(event.type)
     if needed is not None and needed not in scopes:

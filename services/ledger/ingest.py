@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from contracts import topics
 from contracts.problem import Malformed, NotFound, Problem, Unavailable
@@ -21,7 +21,7 @@ from services.ledger.admission import submission
 from services.ledger.appender import Outcome, Submission
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from services.ledger.appender import Appender, Appenders
 
@@ -37,6 +37,8 @@ STALLED_SECONDS = 15.0
 """Reading waits a second, and an append that does not come back gives up before this."""
 DEFAULT_LEDGER = "main"
 SENDER = Principal(f"kafka:{topics.INGEST}", "A1", frozenset({"event:write"}))
+Keeps: TypeAlias = "Callable[[Record, str], Awaitable[None]]"
+"""Keeps a rejected record, with the ledger that it names. Raises `Unavailable`: try again."""
 _log = logs.get(__name__)
 
 
@@ -55,12 +57,15 @@ class Ingest:
     """Takes the ingest topic in, for all ledgers of this process."""
 
     def __init__(
-        self, bootstrap: str, appenders: Appenders, producer: KafkaProducer, group: str = GROUP
-    ) -> None:
+        self, bootstrap: str, appenders: Appenders, producer: KafkaProducer, group: str = GROUP,
+        keep: Keeps | None = None,
+    ) -> None:  # fmt: skip
+        """`keep` stores a rejected record where people see it, before its offset is committed."""
         self._bootstrap = bootstrap
         self._appenders = appenders
         self._producer = producer
         self._group = group
+        self._keep = keep
         self._trouble: str | None = "has not started"
         self._alive_at = clock.monotonic()
 
@@ -93,8 +98,11 @@ class Ingest:
         readable = [item for item in items if item.submission is not None]
         for ledger in dict.fromkeys(item.ledger for item in readable):
             await self._append(ledger, [item for item in readable if item.ledger == ledger])
-        rejected = [_rejected(item) for item in items if item.problem is not None]
-        await self._producer.deliver(rejected)
+        refused = [item for item in items if item.problem is not None]
+        if self._keep is not None:
+            for item in refused:
+                await self._keep(item.record, item.ledger)
+        await self._producer.deliver([_rejected(item) for item in refused])
         for item in items:
             metrics.count("rlg_ingest_records_total", fate=item.fate)
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from contracts.problem import Unavailable
 from services.kit import database, logs, service
 from services.kit.identity import Keyring
-from services.kit.kafka import KafkaProducer, ensure_topics
+from services.kit.kafka import KafkaProducer, Record, ensure_topics
 from services.kit.settings import SettingsError, Shared
 from services.ledger import api, health, proofs, redactions
 from services.ledger.appender import Appender
@@ -19,8 +19,9 @@ from services.ledger.certify import Standbys
 from services.ledger.databases import Database
 from services.ledger.fence import Fence
 from services.ledger.hooks import api as hooks_api
-from services.ledger.hooks import connections
+from services.ledger.hooks import connections, kafka_records
 from services.ledger.hooks.deliveries import Hooks
+from services.ledger.hooks.kinds import digest
 from services.ledger.hooks.store import HookStore
 from services.ledger.ingest import Ingest
 from services.ledger.lease import Lease
@@ -90,7 +91,7 @@ class _Parts:
             shared, settings, lambda name: settings.elsewhere.get(name, url), neighbours
         )
         self._ingest = self._new_ingest()
-        known = connections.read(settings.connections_file, dev=shared.dev)
+        known = connections.read(settings.connections_file, settings.ledgers, dev=shared.dev)
         self.hooks = Hooks(HookStore(url), self.reader, self.appender_for, known)
 
     def appender_for(self, name: str) -> Appender:
@@ -111,7 +112,14 @@ class _Parts:
         if self._bootstrap is None:
             return None
         rejected = KafkaProducer(self._bootstrap, "ledger-ingest")
-        return Ingest(self._bootstrap, self.appender_for, rejected)
+        return Ingest(self._bootstrap, self.appender_for, rejected, keep=self._quarantine)
+
+    async def _quarantine(self, record: Record, ledger: str) -> None:
+        """Keep a record that the ingest could not take in; a ledger of ours shows it."""
+        served = self._settings.ledgers
+        home = ledger if ledger in served else served[0]
+        raw = digest(record.value or b"")
+        await self.hooks.store.keep(kafka_records.incoming(record, home, raw))
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:

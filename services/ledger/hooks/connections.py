@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
@@ -16,6 +16,7 @@ from contracts.ijson import pointer
 from contracts.payloads.model import Tier
 from contracts.problem import NotFound
 from services.kit.settings import SettingsError
+from services.ledger.hooks import kafka_records
 from services.ledger.hooks.adapter import Scope
 
 DEMO_SECRET = "demo-secret"  # noqa: S105 - the marked sample; refused outside development
@@ -73,14 +74,24 @@ class Connections(Mapping[str, Connection]):
         return len(self._by_name)
 
 
-def read(file: Path | None, *, dev: bool) -> Connections:
-    """Read the connections, or raise `SettingsError`. The sample secret needs `dev`."""
+def read(file: Path | None, ledgers: Iterable[str] = (), *, dev: bool) -> Connections:
+    """Read the connections, or raise `SettingsError`. The sample secret needs `dev`.
+
+    Each of `ledgers` has one more, for Kafka records that could not be taken in.
+    """
     known = demo() if dev else []
     known += [] if file is None else _read(file)
     for connection in known:
         for secret in connection.secret_values:
             _check(connection.name, secret, dev=dev)
-    return Connections(known)
+    return Connections([*known, *map(for_kafka, ledgers)])
+
+
+def for_kafka(ledger: str) -> Connection:
+    """Return the connection of a ledger's rejected Kafka records; see `kafka_records`."""
+    name = kafka_records.connection_of(ledger)
+    fields: dict[str, Any] = {"name": name, "adapter": "kafka", "secrets": [], "ledger": ledger}
+    return Connection.model_construct(**fields)
 
 
 def demo() -> list[Connection]:

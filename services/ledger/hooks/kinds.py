@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from contracts.event import Assurance
-from services.ledger.hooks import alertmanager, cloudevents, github, signature
+from services.ledger.hooks import alertmanager, cloudevents, github, kafka_records, signature
 from services.ledger.hooks.adapter import Adapter
 from services.ledger.hooks.signature import Proof
 
@@ -65,6 +65,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             keeps=("content-type", "user-agent", "ce-"),
             key=("ce-source", "ce-id"),
             adapter=cloudevents.map_delivery,
+        ),
+        # Nobody can send to it: the ingest keeps here what it could not take in.
+        "kafka": Kind(
+            proves=lambda *_: False,
+            assurance=kafka_records.ASSURANCE,
+            keeps=(),
+            key=(),
+            adapter=kafka_records.map_delivery,
         ),
     }
 )

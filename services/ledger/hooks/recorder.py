@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from contracts import catalogue, ijson
+from contracts import catalogue, ijson, topics
 from contracts.event import OURS, Event, Origin, format_time
 from contracts.ijson import Json
 from contracts.problem import NotFound, Problem
@@ -14,7 +14,7 @@ from services.kit import logs
 from services.ledger import admission
 from services.ledger.appender import Appenders, Outcome, Submission
 from services.ledger.body import Recorded
-from services.ledger.hooks import adapter
+from services.ledger.hooks import adapter, kafka_records
 from services.ledger.hooks.adapter import CannotMap, Fact, Mapped, natural_id
 from services.ledger.hooks.connections import Connections
 from services.ledger.hooks.delivery import Delivery, Settled
@@ -123,6 +123,8 @@ def _data(event: Any) -> dict[str, Any]:
 
 
 def _principal(delivery: Delivery) -> str:
+    if delivery.connection.startswith(kafka_records.PREFIX):
+        return f"kafka:{topics.INGEST}"  # as the ingest itself would have said
     return f"hook:{delivery.connection}"
 
 
