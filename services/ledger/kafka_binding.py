@@ -16,7 +16,7 @@ from contracts.problem import Malformed, TooLarge, UnsupportedMediaType
 
 if TYPE_CHECKING:
     from contracts.event import Event
-    from services.kit.kafka import Record
+    from contracts.record import Record
 
 STRUCTURED = "application/cloudevents"
 PREFIX = "ce_"

@@ -6,11 +6,12 @@ else has to know aiokafka's errors.
 rule of positions · `feed` a ledger's events, each once, in order.
 """
 
+from contracts.record import Record
 from services.kit.kafka.feed import KafkaFeed
 from services.kit.kafka.gapless import FeedBroken
 from services.kit.kafka.producer import Flight, KafkaProducer, Undelivered
 from services.kit.kafka.reader import KafkaGroup
-from services.kit.kafka.record import EVENTS_PARTITION, Record
+from services.kit.kafka.record import EVENTS_PARTITION
 from services.kit.kafka.topics import TopicsUnfit, ensure_topics
 
 __all__ = [

@@ -15,7 +15,7 @@ from services.kit.kafka.record import ANSWER_SECONDS, REQUEST_MS, ends_well, to_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.kit.kafka.record import Record
+    from contracts.record import Record
 
 BATCH_BYTES = 256 * 1024
 LARGEST_BYTES = 2 * 1024 * 1024

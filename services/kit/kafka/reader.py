@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from contracts.record import Record
 from services.kit.kafka.record import (
     ANSWER_SECONDS,
     REQUEST_MS,
-    Record,
     answering,
     ends_well,
 )

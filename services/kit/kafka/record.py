@@ -1,10 +1,9 @@
-"""The shape of a Kafka record on our side of the wire, and the one way in which a broker fails."""
+"""How long Kafka may take, and the one way in which a broker fails."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError
@@ -22,26 +21,6 @@ ANSWER_SECONDS = 15.0
 """How long a call may take with all its requests and repetitions."""
 STOP_SECONDS = 5.0
 """How long a client may take to say good-bye before its connections are cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record on its way out (to `partition`) or in (from `partition`, `offset`)."""
-
-    topic: str
-    value: bytes | None
-    key: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
-    partition: int | None = None
-    offset: int = -1
-
-    def header(self, name: str) -> str | None:
-        """Return a header's text, None when missing or not UTF-8; of a repeated one the last."""
-        raw = dict(self.headers).get(name)
-        try:
-            return None if raw is None else raw.decode()
-        except UnicodeDecodeError:
-            return None
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from contracts import topics
 from contracts.problem import Problem
-from services.kit.kafka import Record
+from contracts.record import Record
 from services.ledger import kafka_binding
 from services.ledger.hooks.adapter import CannotMap, Fact, Mapped, Scope
 from services.ledger.hooks.delivery import Incoming
