@@ -2,7 +2,7 @@
 
 Whatever goes wrong with the broker leaves here as `Unavailable` (or `Undelivered`), so that nobody
 else has to know aiokafka's errors.
-`record` the shapes · `topics` making and checking · `producer` out · `reader` in · `gapless` the
+`record` time limits · `topics` making and checking · `producer` out · `reader` in · `gapless` the
 rule of positions · `feed` a ledger's events, each once, in order.
 """
 
