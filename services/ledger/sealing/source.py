@@ -29,7 +29,7 @@ SELECT e.position, e.event_uuid, e.source, e.type, e.subject_ids, e.versions, e.
 _ROWS = f"{_COLUMNS} AND e.position > $2 AND e.position <= $2 + $3 ORDER BY e.position"
 _AT = f"{_COLUMNS} AND e.position = ANY($2::bigint[]) ORDER BY e.position"
 _HISTORY = """
-SELECT position FROM ledger.history JOIN ledger.subject USING (ledger_id, subject_id)
+SELECT version, position FROM ledger.history JOIN ledger.subject USING (ledger_id, subject_id)
  WHERE ledger_id = $1 AND key = $2 ORDER BY version
 """
 _SIGNATURE = """
@@ -98,17 +98,18 @@ class Source:
         found = await (await self._open()).fetch(_AT, self._id, list(positions))
         return [Row(*row) for row in found]
 
-    async def history(self, key: str) -> list[int]:
-        """Return the positions of a subject's events by the log, in order of version."""
-        return [p for (p,) in await (await self._open()).fetch(_HISTORY, self._id, key)]
+    async def history(self, key: str) -> list[tuple[int, int]]:
+        """Return version and position of a subject's events by the log, in order of version."""
+        found = await (await self._open()).fetch(_HISTORY, self._id, key)
+        return [(version, position) for version, position in found]
 
     async def log_history(self) -> list[Row]:
         """Return what is recorded of the log itself: replaced keys, gaps."""
-        return await self.at(await self.history(f"log:{self._ledger}"))
+        return await self.at([at for _, at in await self.history(f"log:{self._ledger}")])
 
     async def redactions(self, position: int) -> list[int]:
         """Return where redactions of an event are recorded."""
-        rows = await self.at(await self.history(f"event:{position}"))
+        rows = await self.at([at for _, at in await self.history(f"event:{position}")])
         return [row.position for row in rows if row.type == _REDACTED]
 
     async def uid(self, key: str) -> bytes | None:

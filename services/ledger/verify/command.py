@@ -27,7 +27,7 @@ from services.ledger.verify.history import NoSuchSubject, verify_history
 from services.ledger.verify.online import Online
 from services.ledger.verify.pack import position_of, read_zip, verify_pack, verify_receipt
 from services.ledger.verify.whole import Refused, verify
-from services.ledger.verify.work import Job
+from services.ledger.verify.work import PORTION_SECONDS, Job
 
 REFUSED = 9
 """Exit code: the ledger is not what was sealed. 1 is a fault that a person can mend."""
@@ -43,6 +43,8 @@ def run(shared: Shared, settings: LedgerSettings, wanted: Wanted) -> int:
     except (Refused, Unsigned, NotANote, ProofError) as error:
         console.print(f"REFUSED  {error}", markup=False)
         return REFUSED
+    except TimeoutError:
+        raise SettingsError(f"nothing is shown: a portion took over {PORTION_SECONDS} s") from None
     except (Problem, NoSuchSubject) as error:
         raise SettingsError(str(error)) from None
     for line in lines:
@@ -67,6 +69,8 @@ def _handed(given: Given) -> list[str] | None:
 
 def _with_progress(given: Given, console: Console) -> list[str]:
     job, began = given.job(), clock.monotonic()
+    if given.wanted.subject is not None and job.url is None:
+        raise SettingsError("--subject compares with the database: leave --tree out, or give --url")
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task(f"verifying {job.ledger}", total=job.head.size)
 

@@ -62,7 +62,7 @@ async def _compare(job: Job, subject: str, found: list[tuple[int, bytes]]) -> Hi
     portion = Portion()
     async with aclosing(job.source()) as source:
         history = await source.history(subject)
-        sealed = [position for position in history if position <= job.head.size]
+        sealed = [entry for entry in history if entry[1] <= job.head.size]
         _same(subject, sealed, [position for position, _ in found])
         for at in range(0, len(found), WIDTH):
             await _rows(source, portion, found[at : at + WIDTH])
@@ -79,9 +79,17 @@ async def _rows(source: Source, portion: Portion, found: list[tuple[int, bytes]]
         check_rows(portion, [entry], there, names, position)
 
 
-def _same(subject: str, log: list[int], tree: list[int]) -> None:
-    """Raise `Tampered` at the first position that only one of them has."""
-    differing = sorted(set(log) ^ set(tree))
-    if differing:
-        where = "the tree" if differing[0] in tree else "the log"
-        raise Tampered(differing[0], f"only {where} has it in the history of {subject}")
+def _same(subject: str, log: list[tuple[int, int]], tree: list[int]) -> None:
+    """Raise `Tampered` at the first position where the log's history is not the tree's.
+
+    The tree has the versions 1, 2, … n in the order of positions: the tally has seen to that.
+    """
+    told = list(enumerate(tree, 1))
+    for ours, theirs in zip(log, told, strict=False):
+        if ours != theirs:
+            position = min(ours[1], theirs[1])
+            raise Tampered(position, f"version {theirs[0]} of {subject} is another one in the log")
+    if len(log) != len(told):
+        where, rest = ("the log", log) if len(log) > len(told) else ("the tree", told)
+        position = rest[min(len(log), len(told))][1]
+        raise Tampered(position, f"only {where} has it in the history of {subject}")

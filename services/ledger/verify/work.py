@@ -86,7 +86,10 @@ class Worker:
 
 
 def portions(job: Job, bundles: range, workers: int) -> Iterator[Portion]:
-    """Yield the portions of some bundles in order; the first bad one raises."""
+    """Yield the portions of some bundles in order; the first bad one raises.
+
+    With several workers `TimeoutError` for one that takes longer than `PORTION_SECONDS`.
+    """
     ranges = [
         range(at, min(at + BUNDLES, bundles.stop))
         for at in range(bundles.start, bundles.stop, BUNDLES)
@@ -96,13 +99,16 @@ def portions(job: Job, bundles: range, workers: int) -> Iterator[Portion]:
             yield from map(worker.check, ranges)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, _begin, (job,)) as pool:
-        pending = [pool.submit(_check, each) for each in ranges]
-        try:
-            for each in pending:
-                yield each.result(timeout=PORTION_SECONDS)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pool, whole = ProcessPoolExecutor(workers, spawn, _begin, (job,)), False
+    try:
+        for each in [pool.submit(_check, each) for each in ranges]:
+            yield each.result(timeout=PORTION_SECONDS)
+        whole = True
+    finally:
+        if not whole:  # one that hangs would be waited for, for ever
+            for process in list(pool._processes.values()):  # noqa: SLF001 - `kill_workers` of 3.14
+                process.kill()
+        pool.shutdown(cancel_futures=True)
 
 
 _here: list[Worker] = []

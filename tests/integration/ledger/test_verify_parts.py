@@ -14,12 +14,14 @@ from pydantic import SecretStr
 
 from services.kit import clock, remote
 from services.kit.settings import SettingsError, Shared
+from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.cosignature import Cosigner
 from services.kit.tlog.note import Note
 from services.ledger.sealing.shelf import CHECKPOINT
 from services.ledger.settings import LedgerSettings
-from services.ledger.verify import command
+from services.ledger.verify import command, work
 from services.ledger.verify.given import Wanted
+from services.ledger.verify.work import Job
 from tests.integration.ledger.conftest import Ledger, submission
 from tests.integration.ledger.sealing import Workshop, behind_the_back, sealed
 
@@ -94,11 +96,24 @@ async def test_a_history_is_checked_event_by_event(ledger: Ledger, auditor: Audi
 
 
 WITHHELD = {
-    "left out": ("DELETE FROM ledger.history WHERE position = 299", "only the tree"),
+    "left out": ("DELETE FROM ledger.history WHERE position = 299", "is another one in the log"),
+    "the last one left out": (
+        "DELETE FROM ledger.history WHERE position = 894",
+        "position 894: only the tree has it in the history of release:4",
+    ),
     "invented": (
-        ("INSERT INTO ledger.history SELECT ledger_id, subject_id, 999, 300 FROM ledger.subject"
-        " WHERE key = 'release:4'"),
-        "only the log",
+        (
+            "INSERT INTO ledger.history SELECT ledger_id, subject_id, 999, 300 FROM ledger.subject"
+            " WHERE key = 'release:4'"
+        ),
+        "position 300: only the log has it in the history of release:4",
+    ),
+    "another version": (
+        (
+            "UPDATE ledger.history SET version = 999 WHERE position = 299 AND subject_id ="
+            " (SELECT subject_id FROM ledger.subject WHERE key = 'release:4')"
+        ),
+        "version 43 of release:4 is another one in the log",
     ),
     "its body": ("DELETE FROM ledger.event_body WHERE position = 299", "no redaction is recorded"),
     "the event": ("DELETE FROM ledger.event WHERE position = 299", "does not have it"),
@@ -233,3 +248,20 @@ async def test_no_answer_is_no_pass(
         await auditor.says(url=f"{elsewhere.url}/nowhere")
     with pytest.raises(SettingsError, match="does not answer"):
         await auditor.says(url="http://127.0.0.1:9")
+
+
+class Stuck:
+    """A place that never answers."""
+
+    def read(self, _path: str) -> bytes | None:
+        threading.Event().wait(60)
+        return None
+
+
+async def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "PORTION_SECONDS", 3)
+    job = Job(Checkpoint("stuck.example", 20_000, bytes(32)), Stuck(), "main")
+    began = clock.monotonic()
+    with pytest.raises(TimeoutError):
+        await asyncio.to_thread(lambda: list(work.portions(job, range(78), 2)))
+    assert clock.monotonic() - began < 30

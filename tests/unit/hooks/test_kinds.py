@@ -28,7 +28,7 @@ def test_the_delivery_key_is_the_senders_or_the_digest_of_the_bytes() -> None:
 
 def test_only_a_signature_over_the_body_counts_as_more_than_a_channel() -> None:
     assert {name: kind.assurance for name, kind in KINDS.items()} == {
-        "github": "A2", "alertmanager": "A1", "cloudevents": "A1",
+        "github": "A2", "alertmanager": "A1", "cloudevents": "A1", "kafka": "A1",
     }  # fmt: skip
 
 
