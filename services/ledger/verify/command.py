@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from contracts.problem import Problem
 from services.kit import clock
+from services.kit.database import DatabaseError
 from services.kit.settings import SettingsError, Shared
 from services.kit.tlog.keys import NotANote
 from services.kit.tlog.merkle import ProofError
@@ -25,8 +26,15 @@ from services.ledger.verify.closed import check_closed
 from services.ledger.verify.given import Given, Wanted, read
 from services.ledger.verify.history import NoSuchSubject, verify_history
 from services.ledger.verify.online import Online
-from services.ledger.verify.pack import position_of, read_zip, verify_pack, verify_receipt
-from services.ledger.verify.whole import Refused, verify
+from services.ledger.verify.pack import (
+    InHand,
+    PackReport,
+    position_of,
+    read_zip,
+    verify_pack,
+    verify_receipt,
+)
+from services.ledger.verify.whole import Refused, continues, verify
 from services.ledger.verify.work import PORTION_SECONDS, Job
 
 REFUSED = 9
@@ -47,6 +55,8 @@ def run(shared: Shared, settings: LedgerSettings, wanted: Wanted) -> int:
         raise SettingsError(f"nothing is shown: a portion took over {PORTION_SECONDS} s") from None
     except (Problem, NoSuchSubject) as error:
         raise SettingsError(str(error)) from None
+    except (OSError, *DatabaseError) as error:
+        raise SettingsError(f"nothing is shown: {error or type(error).__name__}") from error
     for line in lines:
         console.print(line, markup=False)
     return 0
@@ -56,21 +66,38 @@ def _handed(given: Given) -> list[str] | None:
     """Verify a file that somebody has handed over; None when the log itself is meant."""
     wanted = given.wanted
     if wanted.pack is not None:
-        return _pack(given, wanted.pack)
+        return _told(_pack(given, read_zip(wanted.pack)))
     if wanted.receipt is not None:
         return _receipt(given, wanted.receipt)
     if wanted.subject is not None and isinstance(given.shelf, Online):
-        content = given.shelf.pack(wanted.subject)
-        if content is None:
-            raise SettingsError(f"{given.shelf.url} has no {wanted.subject}")
-        return _pack(given, io.BytesIO(content))
+        return _online(given, given.shelf, wanted.subject)
     return None
+
+
+def _online(given: Given, shelf: Online, subject: str) -> list[str]:
+    """Fetch a subject's pack, and hold it against what else the server says and has said."""
+    given.refuse("range", "closed", "tree", "quick")
+    seen = [given.head, *given.older()]
+    given.check_fresh()
+    content = shelf.pack(subject)
+    if content is None:
+        raise SettingsError(f"{shelf} has no {subject}")
+    files = read_zip(io.BytesIO(content))
+    report = _pack(given, files)
+    if report.subject != subject:
+        raise Refused(f"asked for {subject}, and got the pack of {report.subject}")
+    if not report.histories:
+        raise Refused("the pack has no tree: that nothing was left out is not shown")
+    for old in seen:
+        continues(Job(report.head, InHand(files), given.wanted.ledger), old)
+    return _told(report)
 
 
 def _with_progress(given: Given, console: Console) -> list[str]:
     job, began = given.job(), clock.monotonic()
-    if given.wanted.subject is not None and job.url is None:
-        raise SettingsError("--subject compares with the database: leave --tree out, or give --url")
+    if given.wanted.subject is not None:
+        given.refuse("range", "closed", "tree", "quick")
+    given.check_fresh()
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task(f"verifying {job.ledger}", total=job.head.size)
 
@@ -83,29 +110,31 @@ def _with_progress(given: Given, console: Console) -> list[str]:
 
 
 def _history(given: Given, job: Job, subject: str, advance: Advance) -> list[str]:
+    for old in given.older():
+        continues(job, old)
     found = verify_history(job, subject, given.workers, advance)
     return [
         f"VERIFIED  {subject} by {job.head.origin}",
         f"  {found.events} events, all that the tree has of it: tree and database",
         f"  {found.redacted} redacted, {found.unsealed} not sealed yet",
+        *_stamps(given, job),
     ]
 
 
 def _whole(given: Given, job: Job, advance: Advance, began: float) -> list[str]:
-    given.check_fresh()
-    older = tuple(given.opened(read(file)) for file in given.wanted.known)
-    report = verify(job, given.workers, advance, older, given.bundles())
+    report = verify(job, given.workers, advance, given.older(), given.bundles())
     beside = [*_closed(given, job), *_stamps(given, job)]
     portion, seconds = report.portion, max(clock.monotonic() - began, 0.001)
     compared = "the tree alone" if job.url is None else "tree and database"
     histories = f"{report.subjects} complete histories"
     if given.wanted.stretch is not None:
         histories = f"{report.subjects} histories without a gap there, elsewhere not looked at"
+    behind = "" if report.unsealed is None else f", {report.unsealed} not sealed yet"
     return [
         f"VERIFIED  {report.head.origin}",
         f"  {portion.events} events, {histories}: {compared}",
         f"  root {report.head.root.hex()}",
-        f"  {len(portion.gone)} redacted, {report.unsealed} not sealed yet",
+        f"  {len(portion.gone)} redacted{behind}",
         *beside,
         f"  {seconds:.1f} s, {portion.events / seconds:.0f} events/s",
     ]
@@ -138,9 +167,12 @@ def _stamps(given: Given, job: Job) -> list[str]:
     return [f"  {len(stamps)} time-stamps: from {ends[0]} to {ends[-1]}"]
 
 
-def _pack(given: Given, file: Path | io.BytesIO) -> list[str]:
+def _pack(given: Given, files: dict[str, bytes]) -> PackReport:
     """Check a pack by the policy and the naming key that lie with the ledger's keys."""
-    report = verify_pack(read_zip(file), given.policy, given.naming)
+    return verify_pack(files, given.policy, given.naming)
+
+
+def _told(report: PackReport) -> list[str]:
     whole = f"{report.histories} histories whole, nothing left out"
     shown = whole if report.histories else "without the tree: that nothing is missing is not shown"
     return [

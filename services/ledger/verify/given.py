@@ -139,6 +139,17 @@ class Given:
         """Open a checkpoint that was kept; a replaced key may have signed it."""
         return rotation.open_log(content, [self.verifier], self.retired)[0]
 
+    def older(self) -> tuple[Checkpoint, ...]:
+        """Open the checkpoints that were kept."""
+        return tuple(self.opened(read(file)) for file in self.wanted.known)
+
+    def refuse(self, *options: str) -> None:
+        """Raise `SettingsError` for options that would be given and not looked at."""
+        named = {"range": "stretch"}
+        given = [name for name in options if getattr(self.wanted, named.get(name, name))]
+        if given:
+            raise SettingsError(f"--{given[0]} does not go with --subject")
+
     def job(self) -> Job:
         """Return what is to be verified."""
         wanted = self.wanted

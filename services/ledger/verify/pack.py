@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +43,23 @@ class PackReport:
     histories: int
 
 
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """The tree in a pack, to read from."""
+
+    files: Mapping[str, bytes]
+
+    def read(self, path: str) -> bytes | None:
+        """Return a file, None when there is none."""
+        return self.files.get(path)
+
+
 def read_zip(file: Path | io.BytesIO) -> dict[str, bytes]:
     """Return a pack's files by path. Raises `Refused` for what is no zip."""
     try:
         with zipfile.ZipFile(file) as archive:
             return {name: archive.read(name) for name in archive.namelist()}
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise Refused(f"not a pack: {error}") from None
 
 

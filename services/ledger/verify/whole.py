@@ -32,7 +32,8 @@ class Report:
 
     head: Checkpoint
     portion: Portion = field(default_factory=Portion)
-    unsealed: int = 0
+    unsealed: int | None = None
+    """None where nobody has looked."""
 
     @property
     def subjects(self) -> int:

@@ -102,9 +102,10 @@ async def workshop(ledger: Ledger, tmp_path: Path) -> AsyncIterator[Workshop]:
 
 
 async def pack(
-    ledger: Ledger, workshop: Workshop, subject: str = RELEASE, *, tree: bool = True
-) -> Packed:
-    published = Published({"main": workshop.shelf}, {"main": workshop.root / "keys"})
+    ledger: Ledger, workshop: Workshop, subject: str = RELEASE, *, tree: bool = True,
+    folder: str = "keys",
+) -> Packed:  # fmt: skip
+    published = Published({"main": workshop.shelf}, {"main": workshop.root / folder})
     published.look()
     sealed, signer = published.newest("main"), published.signer("main")
     assert sealed is not None
@@ -115,11 +116,11 @@ async def pack(
         published.trust("main"), workshop.shelf, signer, tree,
     )  # fmt: skip
     content = b"".join(write(contents))
-    folder = workshop.root / "unpacked"
+    unpacked = workshop.root / "unpacked"
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.testzip() is None
-        archive.extractall(folder)
-    return Packed(folder, content)
+        archive.extractall(unpacked)
+    return Packed(unpacked, content)
 
 
 @pytest.fixture

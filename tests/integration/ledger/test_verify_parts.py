@@ -8,22 +8,25 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from pydantic import SecretStr
 
 from services.kit import clock, remote
 from services.kit.settings import SettingsError, Shared
-from services.kit.tlog.checkpoint import Checkpoint
+from services.kit.tlog.checkpoint import Checkpoint, sign
 from services.kit.tlog.cosignature import Cosigner
 from services.kit.tlog.note import Note
+from services.ledger.sealing import keys
 from services.ledger.sealing.shelf import CHECKPOINT
 from services.ledger.settings import LedgerSettings
-from services.ledger.verify import command, work
+from services.ledger.verify import command, online, work
 from services.ledger.verify.given import Wanted
 from services.ledger.verify.work import Job
 from tests.integration.ledger.conftest import Ledger, submission
-from tests.integration.ledger.sealing import Workshop, behind_the_back, sealed
+from tests.integration.ledger.sealing import ORIGIN, Workshop, behind_the_back, sealed
+from tests.integration.ledger.test_pack import pack
 
 pytestmark = pytest.mark.postgres
 EDIT = "UPDATE ledger.event SET principal = 'person:eve' WHERE position = {}"
@@ -93,6 +96,13 @@ async def test_a_history_is_checked_event_by_event(ledger: Ledger, auditor: Audi
     assert (code, "REFUSED  position 5: principal" in said) == (9, True), said
     with pytest.raises(SettingsError, match="no subject release:none"):
         await auditor.says(subject="release:none")
+    with pytest.raises(SettingsError, match="--range does not go with --subject"):
+        await auditor.says(subject="release:3", stretch="1-5")
+    known, head = auditor.workshop.root / "known", auditor.workshop.published()
+    larger = sign(replace(head, size=head.size + 9), auditor.workshop.keys.signer)
+    known.write_bytes(larger.content)
+    code, said = await auditor.says(subject="release:3", known=(known,))
+    assert (code, "a tree of 909 was seen before" in said) == (9, True), said
 
 
 WITHHELD = {
@@ -173,14 +183,19 @@ class Elsewhere:
     changed: dict[str, bytes] = field(default_factory=dict)
     status: int = 200
     slow: float = 0
+    dripping: bool = False
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        path = request.path.lstrip("/")
+        path = unquote(request.path).lstrip("/")
         self.asked.append(path)
         file = self.folder / path
         content = self.changed.get(path) or (file.read_bytes() if file.is_file() else None)
+        if self.dripping:  # headers that never end
+            while not self.stopped.wait(0.05):
+                request.wfile.write(b"x")
+            return
         request.send_response(404 if content is None else self.status)
         request.send_header("content-length", str(len(content or b"")))
         request.end_headers()
@@ -228,9 +243,16 @@ async def test_a_server_that_lies_is_refused(auditor: Auditor, elsewhere: Elsewh
         content = bytearray(auditor.workshop.shelf.read(path) or b"")
         content[len(content) // 3] ^= 1
         elsewhere.changed = {path: bytes(content)}
-        assert (await auditor.says(url=elsewhere.url + "/"))[0] == 9, path
+        online._tile.cache_clear()
+        assert (await auditor.says(url=elsewhere.url))[0] == 9, path
+        assert path in elsewhere.asked
+        elsewhere.asked.clear()
     elsewhere.changed = {"tile/entries/002": b"\x00"}
-    assert (await auditor.says(url=f"{elsewhere.url}//"))[0] == 9
+    online._tile.cache_clear()
+    assert (await auditor.says(url=elsewhere.url))[0] == 9
+    elsewhere.changed.clear()
+    online._tile.cache_clear()
+    assert (await auditor.says(url=elsewhere.url))[0] == 0
 
 
 async def test_no_answer_is_no_pass(
@@ -248,6 +270,47 @@ async def test_no_answer_is_no_pass(
         await auditor.says(url=f"{elsewhere.url}/nowhere")
     with pytest.raises(SettingsError, match="does not answer"):
         await auditor.says(url="http://127.0.0.1:9")
+
+
+async def test_headers_that_never_end_are_no_pass(
+    auditor: Auditor, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "FILE_SECONDS", 0.3)
+    elsewhere.dripping = True
+    began = clock.monotonic()
+    with pytest.raises(SettingsError, match=r"takes longer than 0\.3 s"):
+        await auditor.says(url=f"{elsewhere.url}/")
+    assert clock.monotonic() - began < 10
+
+
+async def test_a_pack_from_afar_is_held_against_what_was_asked(
+    ledger: Ledger, auditor: Auditor, elsewhere: Elsewhere
+) -> None:
+    workshop, asked = auditor.workshop, {"url": elsewhere.url, "subject": "release:4"}
+    keys.make(workshop.root / "own", ORIGIN)
+    log = workshop.keys.signer.verifier.vkey
+    (workshop.root / "keys" / "main" / "policy").write_text(f"log {log}\nquorum none\n")
+    place = "subjects/release:4/pack"
+
+    async def served(subject: str, *, tree: bool = True) -> tuple[int, str]:
+        made = await pack(ledger, workshop, subject, tree=tree, folder="own")
+        elsewhere.changed = {place: made.content}
+        return await auditor.says(**asked)
+
+    code, said = await served("release:4")
+    assert (code, "VERIFIED  release:4" in said) == (0, True), said
+    code, said = await served("release:5")
+    assert (code, "got the pack of release:5" in said) == (9, True), said
+    code, said = await served("release:4", tree=False)
+    assert (code, "that nothing was left out is not shown" in said) == (9, True), said
+    await served("release:4")
+    old = dict(elsewhere.changed)
+    await sealed(ledger, workshop, 20)
+    elsewhere.changed = old
+    code, said = await auditor.says(**asked)
+    assert (code, "a tree of 920 was seen before and this one has 900" in said) == (9, True), said
+    elsewhere.changed = {place: old[place][:-500]}
+    assert (await auditor.says(**asked))[0] == 9
 
 
 class Stuck:
