@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from services.kit.remote import Files
+from services.kit.files import Files
 
 MOST_BYTES = 32 * 2**20
 """Of one file of the tree: a bundle has 256 leaves of at most 64 kB."""

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pytest
 from pydantic import SecretStr
 
-from services.kit import clock, remote
+from services.kit import clock, files
 from services.kit.settings import SettingsError, Shared
 from services.kit.tlog.checkpoint import Checkpoint, sign
 from services.kit.tlog.cosignature import Cosigner
@@ -258,7 +258,7 @@ async def test_a_server_that_lies_is_refused(auditor: Auditor, elsewhere: Elsewh
 async def test_no_answer_is_no_pass(
     auditor: Auditor, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "FILE_SECONDS", 0.3)
+    monkeypatch.setattr(files, "FILE_SECONDS", 0.3)
     elsewhere.status = 503
     with pytest.raises(SettingsError, match="HTTP status 503"):
         await auditor.says(url=elsewhere.url)
@@ -275,7 +275,7 @@ async def test_no_answer_is_no_pass(
 async def test_headers_that_never_end_are_no_pass(
     auditor: Auditor, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "FILE_SECONDS", 0.3)
+    monkeypatch.setattr(files, "FILE_SECONDS", 0.3)
     elsewhere.dripping = True
     began = clock.monotonic()
     with pytest.raises(SettingsError, match=r"takes longer than 0\.3 s"):
