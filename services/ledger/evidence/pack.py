@@ -22,6 +22,7 @@ from typing import Any
 from securesystemslib.signer import Signer
 
 from contracts import ijson
+from services.kit import logs
 from services.kit.tlog import merkle, tiles
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.note import Note
@@ -29,12 +30,13 @@ from services.kit.tlog.proof import Proof
 from services.kit.tlog.tiles import WIDTH, Tile, TileReader
 from services.ledger.evidence import attest
 from services.ledger.evidence.collect import Collected
-from services.ledger.sealing.anchor import anchors
+from services.ledger.sealing.anchor import NotStamped, anchors
 from services.ledger.sealing.leaves import Name, leaf_of
 from services.ledger.sealing.naming import uid
 from services.ledger.sealing.published import Sealed
 from services.ledger.sealing.shelf import Shelf
 
+_log = logs.get(__name__)
 HERE = Path(__file__).parent
 SCRIPTS = ("verify-proof.sh", "count-subject.sh")
 _MOMENT = (1980, 1, 1, 0, 0, 0)
@@ -87,7 +89,12 @@ def _files(contents: Contents) -> Iterator[tuple[str, bytes]]:
 
 def _anchor(contents: Contents) -> Iterator[tuple[str, bytes]]:
     """Give the newest time-stamp of a tree that the pack's tree continues."""
-    for each in reversed(anchors(contents.shelf)):
+    try:
+        found = anchors(contents.shelf)
+    except NotStamped as error:  # `verify` is where that is refused
+        _log.warning("pack.without_anchor", subject=contents.subject, reason=str(error))
+        return
+    for each in reversed(found):
         if Checkpoint.parse(Note.parse(each.checkpoint).text).size <= contents.head.size:
             yield "anchor/checkpoint", each.checkpoint
             yield "anchor/response.tsr", each.response

@@ -146,10 +146,10 @@ class Anchorer:
     async def step(self) -> float:
         """Anchor if the day has no anchor yet; return in how many seconds to look again."""
         date = self._now().strftime("%Y-%m-%d")
-        index = await asyncio.to_thread(_index, self._shelf)
-        if any(known == date for known, _ in index):
-            return LOOK_SECONDS
         try:
+            index = await asyncio.to_thread(_index, self._shelf)
+            if any(known == date for known, _ in index):
+                return LOOK_SECONDS
             await self._anchor(date, index)
         except (NotStamped, Problem) as error:
             self._failures += 1
@@ -204,4 +204,7 @@ def need_extra() -> None:
 def _index(shelf: Readable) -> list[tuple[str, int]]:
     text = (shelf.read(INDEX) or b"").decode()
     pairs: list[Any] = [line.split() for line in text.splitlines()]
-    return [(str(date), int(size)) for date, size in pairs]
+    try:
+        return [(str(date), int(size)) for date, size in pairs]
+    except ValueError as error:
+        raise NotStamped(f"{INDEX} is damaged: {error}") from None

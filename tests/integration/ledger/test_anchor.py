@@ -148,7 +148,7 @@ async def test_an_authority_that_nobody_trusts(
 
 @pytest.mark.parametrize("file", ["checkpoint", "response.tsr"])
 async def test_a_changed_anchor_is_refused(
-    workshop: Workshop, tsa: Authority, days: Days, file: str
+    ledger: Ledger, workshop: Workshop, tsa: Authority, days: Days, file: str
 ) -> None:
     await days.step()
     path = workshop.shelf.root / "anchor" / "2026-03-01" / file
@@ -160,6 +160,12 @@ async def test_a_changed_anchor_is_refused(
     path.unlink()
     with pytest.raises(Refused, match="its files are not there"):
         checked(workshop, tsa)
+    workshop.shelf.replace(anchor.INDEX, b"2026-03-01\n")
+    with pytest.raises(Refused, match="index is damaged"):
+        checked(workshop, tsa)
+    assert "anchor/checkpoint" not in read_zip(
+        io.BytesIO((await pack(ledger, workshop, "release:3")).content)
+    )
 
 
 async def test_a_crash_before_the_index_stamps_the_same_checkpoint_again(
