@@ -171,7 +171,7 @@ class _Parts:
             await preflight.refuse()
             await self.reader.open([name])
             row = self.fence.admit(self.reader.ledger(name))
-            self.seals.refuse_short(name, (await self.reader.head(name))[0])
+            await self.seals.refuse_short(name, (await self.reader.head(name))[0])
             await preflight.rehearse([row])
             self._admitted.add(name)
 

@@ -8,8 +8,12 @@ from the usual AWS_… variables. Each call blocks; callers run it on a thread.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from dataclasses import dataclass
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,16 +23,23 @@ from services.ledger.sealing.shelf import Overwritten
 from services.ledger.sealing.state import State, StateMoved
 
 if TYPE_CHECKING:
-    from obstore.store import S3Store
+    from types import ModuleType
 
 SCHEME = "s3://"
+TIMEOUT = 10
+RETRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectShelf:
-    """A shelf below `s3://bucket/prefix`."""
+    """A shelf below `s3://bucket/prefix`. Raises `SettingsError` where that names no store."""
 
     url: str
+    _bucket: _Bucket = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Open the store; nothing is asked of it yet."""
+        object.__setattr__(self, "_bucket", _bucket(self.url))
 
     def __str__(self) -> str:
         """Say where it is."""
@@ -36,71 +47,73 @@ class ObjectShelf:
 
     def read(self, path: str) -> bytes | None:
         """See `Shelf`."""
-        found = _get(self.url, path)
+        found = self._bucket.get(path)
         return None if found is None else found[0]
 
     def write(self, path: str, content: bytes) -> None:
         """See `Shelf`."""
-        if not _put(self.url, path, content, "create") and self.read(path) != content:
+        if not self._bucket.put(path, content, "create") and self.read(path) != content:
             raise Overwritten(f"{path} holds other bytes than the sealer computed")
 
     def replace(self, path: str, content: bytes) -> None:
         """See `Shelf`."""
-        _put(self.url, path, content, "overwrite")
+        self._bucket.put(path, content, "overwrite")
 
     def drop(self, folder: str) -> None:
         """See `Shelf`."""
-        import obstore  # noqa: PLC0415 - an extra
-
-        if paths := _paths(self.url, folder):
-            obstore.delete(_store(self.url), paths)
+        self._bucket.delete(self._bucket.paths(folder))
 
     def set_aside(self, ending: str) -> None:
         """See `Shelf`."""
-        import obstore  # noqa: PLC0415 - an extra
-
         whole, _, last = self.url.rpartition("/")
-        parent = _store(whole)
-        for path in _paths(self.url, ""):
-            obstore.copy(parent, f"{last}/{path}", f"{last}{ending}/{path}")
-        self.drop("")
+        parent, paths = _bucket(whole), self._bucket.paths("")
+        for path in paths:
+            parent.copy(f"{last}/{path}", f"{last}{ending}/{path}")
+        self._bucket.delete(paths)
 
 
 class ObjectStates:
-    """States below `s3://bucket/prefix`, one object for each origin."""
+    """States below `s3://bucket/prefix`, one object for each origin.
+
+    An answer that got lost is asked for again by the client, which then meets its own write. So
+    each write has a mark of its own: a state that is there already is ours only with this mark.
+    """
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._bucket = _bucket(url)
 
     def load(self, origin: str) -> State | None:
         """See `StateStore`."""
-        found = _get(self._url, _name(origin))
+        found = self._bucket.get(_name(origin))
         return None if found is None else _read(found[0])
 
     def create(self, origin: str, state: State) -> None:
         """See `StateStore`."""
-        if not _put(self._url, _name(origin), _written(state), "create"):
+        if not self._put(origin, state, "create"):
             raise StateMoved(f"{origin} has a state already")
 
     def swap(self, origin: str, old: State, new: State) -> None:
         """See `StateStore`."""
-        found = _get(self._url, _name(origin))
-        same = found is not None and _read(found[0]) == old
-        if not same or not _put(self._url, _name(origin), _written(new), (found or (b"", {}))[1]):
-            # An answer that got lost is asked for again by the client; then it was this very swap.
-            if self.load(origin) == new:
-                return
+        found = self._bucket.get(_name(origin))
+        if found is None or _read(found[0]) != old or not self._put(origin, new, found[1]):
             raise StateMoved(f"the state of {origin} is not the one of size {old.size} any more")
+
+    def _put(self, origin: str, state: State, mode: Any) -> bool:
+        content = _written(state, secrets.token_hex(16))
+        if self._bucket.put(_name(origin), content, mode):
+            return True
+        found = self._bucket.get(_name(origin))
+        return found is not None and found[0] == content
 
 
 def _name(origin: str) -> str:
     return f"{quote(origin, safe='')}.json"
 
 
-def _written(state: State) -> bytes:
+def _written(state: State, mark: str) -> bytes:
     checkpoint = state.checkpoint.decode()
     return json.dumps(
-        {"size": state.size, "root": state.root.hex(), "checkpoint": checkpoint}
+        {"size": state.size, "root": state.root.hex(), "checkpoint": checkpoint, "mark": mark}
     ).encode()
 
 
@@ -109,44 +122,77 @@ def _read(content: bytes) -> State:
     return State(found["size"], bytes.fromhex(found["root"]), found["checkpoint"].encode())
 
 
+class _Bucket:
+    """What is asked of a store. A store that is away, or says no, is an `OSError`."""
+
+    def __init__(self, url: str, api: ModuleType, store: Any) -> None:
+        self._url = url
+        self._api = api
+        self._store = store
+
+    def get(self, path: str) -> tuple[bytes, Any] | None:
+        """Return an object and its version, None when there is none."""
+        with self._asking():
+            try:
+                found = self._api.get(self._store, path)
+            except FileNotFoundError:
+                return None
+            version = {name: found.meta[name] for name in ("e_tag", "version") if found.meta[name]}
+            return bytes(found.bytes()), version
+
+    def put(self, path: str, content: bytes, mode: Any) -> bool:
+        """Write an object; return whether its condition held: create, overwrite, a version."""
+        refused = (self._api.exceptions.AlreadyExistsError, self._api.exceptions.PreconditionError)
+        with self._asking():
+            try:
+                self._api.put(self._store, path, content, mode=mode, use_multipart=False)
+            except refused:
+                return False
+            return True
+
+    def paths(self, folder: str) -> list[str]:
+        """Return what lies below a folder."""
+        with self._asking():
+            found = self._api.list(self._store, folder or None)
+            return [str(each["path"]) for batch in found for each in batch]
+
+    def copy(self, path: str, to: str) -> None:
+        """Copy an object."""
+        with self._asking():
+            self._api.copy(self._store, path, to)
+
+    def delete(self, paths: list[str]) -> None:
+        """Remove objects."""
+        if paths:
+            with self._asking():
+                self._api.delete(self._store, paths)
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        try:
+            yield
+        except self._api.exceptions.BaseError as error:
+            raise OSError(f"{self._url}: {str(error).splitlines()[0]}") from error
+
+
 @cache
-def _store(url: str) -> S3Store:
+def _bucket(url: str) -> _Bucket:
     try:
-        from obstore.store import S3Store  # noqa: PLC0415 - an extra
+        import obstore  # noqa: PLC0415 - an extra
+        from obstore.store import S3Store  # noqa: PLC0415
     except ImportError:
         raise SettingsError(
             f"{url} needs the extra `objects`: pip install 'release-ledger[objects]'"
         ) from None
     bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
-    return S3Store(bucket, prefix=prefix.strip("/") or None)
-
-
-def _get(url: str, path: str) -> tuple[bytes, Any] | None:
-    """Return an object and its version, None when there is none."""
-    import obstore  # noqa: PLC0415 - an extra
-
-    store = _store(url)
+    config: Any = {"timeout": f"{TIMEOUT} seconds", "connect_timeout": f"{TIMEOUT} seconds"}
     try:
-        found = obstore.get(store, path)
-    except FileNotFoundError:
-        return None
-    version = {name: found.meta[name] for name in ("e_tag", "version") if found.meta[name]}
-    return bytes(found.bytes()), version
-
-
-def _put(url: str, path: str, content: bytes, mode: Any) -> bool:
-    """Write an object; return whether the condition held. `mode`: create, overwrite, a version."""
-    import obstore  # noqa: PLC0415 - an extra
-
-    try:
-        obstore.put(_store(url), path, content, mode=mode, use_multipart=False)
-    except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError):
-        return False
-    return True
-
-
-def _paths(url: str, folder: str) -> list[str]:
-    import obstore  # noqa: PLC0415 - an extra
-
-    found = obstore.list(_store(url), folder or None)
-    return [str(each["path"]) for batch in found for each in batch]
+        store = S3Store(
+            bucket,
+            prefix=prefix.strip("/") or None,
+            config=config,
+            retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=2 * TIMEOUT)},
+        )
+    except obstore.exceptions.BaseError as error:
+        raise SettingsError(f"{url}: {error}") from None
+    return _Bucket(url, obstore, store)

@@ -61,6 +61,7 @@ class Published:
         self._newest: dict[str, Sealed] = {}
         self._news = asyncio.Event()
         self._since: dict[str, float] = {}
+        self._away: dict[str, str] = {}
 
     async def run(self) -> None:
         """Look for ever."""
@@ -69,12 +70,22 @@ class Published:
             self._see(await asyncio.to_thread(self._read))
             await asyncio.sleep(LOOK_SECONDS if near else FAR_SECONDS)
 
-    def look(self) -> None:
-        """Take in what was published since the last look; blocks while it reads."""
-        self._see(self._read())
+    def look(self, ledger: str) -> None:
+        """Take in what was published of a ledger; blocks while it reads. Raises `OSError`."""
+        self._see({ledger: self._shelves[ledger].read(CHECKPOINT)})
 
     def _read(self) -> dict[str, bytes | None]:
-        return {name: shelf.read(CHECKPOINT) for name, shelf in self._shelves.items()}
+        """Read what can be read: a shelf that is away holds up its own ledger alone."""
+        found = {}
+        for name, shelf in self._shelves.items():
+            try:
+                found[name] = shelf.read(CHECKPOINT)
+                self._away.pop(name, None)
+            except OSError as error:
+                if name not in self._away:
+                    _log.error("shelf.away", ledger=name, reason=str(error))
+                self._away[name] = str(error)
+        return found
 
     def _see(self, found: Mapping[str, bytes | None]) -> None:
         for name, content in found.items():
@@ -150,7 +161,9 @@ class Published:
         return Proof(position - 1, tuple(hashes), sealed.note)
 
     def behind(self, ledger: str, head: int) -> str | None:
-        """Return a complaint when events have stood unsealed for too long."""
+        """Return a complaint when events have stood unsealed for too long, or nobody can tell."""
+        if ledger in self._away:
+            return self._away[ledger]
         newest = self._newest.get(ledger)
         if newest is None or newest.size >= head:
             self._since.pop(ledger, None)

@@ -23,7 +23,6 @@ from services.kit import clock, metrics
 from services.kit.tlog import checkpoint, merkle, tiles
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.keys import NotANote
-from services.kit.tlog.merkle import ProofError
 from services.kit.tlog.note import Ed25519Signer, Note, Unsigned
 from services.kit.tlog.tiles import Edge, Files, Tile, TileReader
 from services.ledger.sealing import shelf as shelves
@@ -32,8 +31,7 @@ from services.ledger.sealing.leaves import Row, Tampered, leaf_of, leaves_of
 from services.ledger.sealing.rotation import Rotation, open_log
 from services.ledger.sealing.shelf import CHECKPOINT, Shelf
 from services.ledger.sealing.source import Source
-from services.ledger.sealing.state import State, StateMoved, StateStore
-from services.ledger.sealing.witnesses import NotWitnessed
+from services.ledger.sealing.state import State, StateStore
 
 BATCH = 2048
 """Events sealed by one pass at most; while more are waiting, pass follows pass without a pause."""
@@ -108,8 +106,8 @@ class Sealer:
                 self.trouble = None
                 if sealed < BATCH:
                     await asyncio.sleep(max(0.0, self._pause - (clock.monotonic() - begun)))
-        except (Tampered, SealerRefuses, StateMoved, NotWitnessed, ProofError) as error:
-            self.trouble = str(error)
+        except Exception as error:
+            self.trouble = None if isinstance(error, Turned) else str(error) or type(error).__name__
             raise
         finally:
             await self._at.source.aclose()
@@ -163,7 +161,7 @@ class Sealer:
             raise Turned
         self._now = _Known(state, edge, merkle.leaf_hash(entries[-1]))
         await self._publish(note, state)
-        self._clear(now.edge, edge)
+        await asyncio.to_thread(self._clear, now.edge, edge)
         metrics.observe("rlg_seal_seconds", clock.monotonic() - started, ledger=self._ledger)
 
     def _keep(self, old: State, new: State, files: Files) -> None:
@@ -182,20 +180,27 @@ class Sealer:
 
     async def _resume(self) -> _Known:
         """Go on from the state; write and publish what a crash has left undone."""
-        origin, shelf = self._at.keys.origin, self._at.shelf
+        origin = self._at.keys.origin
         state = await asyncio.to_thread(self._at.states.load, origin)
         if state is None:
             raise SealerRefuses(f"there is no state of {origin}: `python -m services seal begin`")
         await self._finish_turning(state)
+        public, known = await asyncio.to_thread(self._pick_up, state)
+        if public < state.size:
+            await self._publish(Note.parse(state.checkpoint), state)
+        return known
+
+    def _pick_up(self, state: State) -> tuple[int, _Known]:
+        """Return the size of what is published, and the tree; its files are written then."""
+        shelf = self._at.shelf
         public = self._public(shelf.read(CHECKPOINT), state)
         if public < state.size:
             for path, content in shelves.staged(shelf).items():
                 shelf.write(path, content)
         read = TileReader(state.size, state.root, shelf.read)
-        edge = read.edge()
-        if public < state.size:
-            await self._publish(Note.parse(state.checkpoint), state)
-        return _Known(state, edge, read.read(0, state.size - 1) if state.size else b"")
+        return public, _Known(
+            state, read.edge(), read.read(0, state.size - 1) if state.size else b""
+        )
 
     async def _finish_turning(self, state: State) -> None:
         """Go on with the next key where the last one has signed together with it already."""
@@ -203,7 +208,7 @@ class Sealer:
         if coming and Note.parse(state.checkpoint).signed_by([coming.verifier]):
             rows = await self._at.source.log_history()
             where = self._at.rotation.turning(rows, self._signer.verifier.vkey)
-            self._at.rotation.turn(where or state.size)
+            await asyncio.to_thread(self._at.rotation.turn, where or state.size)
             raise Turned
 
     def _public(self, content: bytes | None, state: State) -> int:

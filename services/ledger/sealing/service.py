@@ -74,13 +74,16 @@ class Seals:
                 self._signs[name] = functools.partial(_signed, key)
         return tasks
 
-    def refuse_short(self, ledger: str, head: int) -> None:
+    async def refuse_short(self, ledger: str, head: int) -> None:
         """Raise `SettingsError` when the log has fewer events than were sealed.
 
         It was restored from an old copy. Appending would give positions that are taken a second
         meaning, and every witness would call that tampering.
         """
-        self._published.look()
+        try:
+            await asyncio.to_thread(self._published.look, ledger)
+        except OSError as error:
+            raise Unavailable(f"what was sealed of {ledger} cannot be read: {error}") from error
         newest = self._published.newest(ledger)
         if newest is not None and newest.size > head:
             raise SettingsError(

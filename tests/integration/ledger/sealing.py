@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,3 +151,21 @@ async def sealed(ledger: Ledger, workshop: Workshop, count: int = 600) -> None:
 async def behind_the_back(ledger: Ledger, statements: str) -> None:
     await ledger.sql.execute(f"SET session_replication_role = replica; {statements}")
     await ledger.sql.execute("RESET session_replication_role")
+
+
+async def command(
+    workshop: Workshop, ledger: Ledger, *more: str, shelf: str | None = None
+) -> tuple[int, str]:
+    """Run `verify` as its user does; return its exit code and what it said."""
+    environ = {
+        **os.environ,
+        "DATABASE_URL": ledger.url,
+        "LEDGER_KEYS": str(workshop.root / "keys"),
+        "LEDGER_SHELF": shelf or str(workshop.root / "log-of"),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services", "verify", *more,
+        env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, out.decode()

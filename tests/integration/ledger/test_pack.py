@@ -106,7 +106,7 @@ async def pack(
     folder: str = "keys",
 ) -> Packed:  # fmt: skip
     published = Published({"main": workshop.shelf}, {"main": workshop.root / folder})
-    published.look()
+    published.look("main")
     sealed, signer = published.newest("main"), published.signer("main")
     assert sealed is not None
     assert signer is not None

@@ -63,7 +63,7 @@ async def test_a_proof_convinces_who_has_the_key_and_nothing_else(
     await append(ledger, 500)
     await seal_all(workshop.sealer())
     published = Published({"main": workshop.shelf})
-    published.look()
+    published.look("main")
     sealed = await published.covering("main", 500, 0)
     proof = published.proof("main", 77, sealed)
     policy = Policy.parse(f"log {workshop.keys.signer.verifier.vkey}\nquorum none\n")
@@ -272,6 +272,6 @@ async def test_a_process_refuses_a_ledger_that_is_shorter_than_its_tree(
     (workshop.root / "shelf" / "main").symlink_to(workshop.shelf.root)
     settings = LedgerSettings(shelf=workshop.root / "shelf")
     seals = Seals(Shared(data=workshop.root), settings, lambda _: ledger.url)
-    seals.refuse_short("main", 9)
+    await seals.refuse_short("main", 9)
     with pytest.raises(SettingsError, match="has 6 events and 9 are sealed"):
-        seals.refuse_short("main", 6)
+        await seals.refuse_short("main", 6)

@@ -18,17 +18,22 @@ from typing import cast
 
 import pytest
 
-from services.kit.tlog.checkpoint import open_note
-from services.ledger.sealing import sealer
+from services.kit.settings import SettingsError
+from services.kit.tlog import checkpoint
+from services.kit.tlog.checkpoint import Checkpoint, open_note
+from services.kit.tlog.note import Ed25519Signer
+from services.ledger.sealing import objects, sealer
 from services.ledger.sealing.objects import ObjectShelf, ObjectStates
-from services.ledger.sealing.sealer import Places, Sealer, unwitnessed
+from services.ledger.sealing.published import Published
+from services.ledger.sealing.sealer import Places, Sealer, SealerRefuses, unwitnessed
 from services.ledger.sealing.shelf import CHECKPOINT, Folder, Overwritten, Shelf
 from services.ledger.sealing.source import Source
 from services.ledger.sealing.state import SqliteStates, State, StateMoved, StateStore
+from services.ledger.sealing.where import shelf_at
 from services.ledger.verify.whole import verify
 from services.ledger.verify.work import Job
 from tests.integration.ledger.conftest import Ledger, submission
-from tests.integration.ledger.sealing import Fuse, Killed, Workshop, seal_all
+from tests.integration.ledger.sealing import Fuse, Killed, Workshop, command, seal_all
 
 pytestmark = pytest.mark.postgres
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testtest"}
@@ -113,6 +118,10 @@ def test_a_state_is_made_once_and_replaced_from_the_one_that_is_known(place: Pla
     with pytest.raises(StateMoved):
         states.swap("a.example/x", FIRST, replace(SECOND, size=9))
     assert states.load("a.example/x") == SECOND
+    with pytest.raises(StateMoved):  # the very same swap, by another sealer
+        place.states().swap("a.example/x", FIRST, SECOND)
+    with pytest.raises(StateMoved):
+        place.states().create("a.example/x", SECOND)
     assert states.load("a.example") is None
     with pytest.raises(StateMoved):
         states.swap("never.made", FIRST, SECOND)
@@ -240,6 +249,119 @@ async def test_a_kill_at_any_write_tells_one_story(
     naming = workshop.keys.naming.checker.pem()
     report = await verify_on_a_thread(Job(head, place.shelf, "main", ledger.url, naming))
     assert report == 9 * 150
+
+
+async def test_two_sealers_of_one_state_tell_one_story(
+    ledger: Ledger, tmp_path: Path, place: Place
+) -> None:
+    """Both run at once, over and over; whoever comes second is refused and begins again."""
+    workshop, appender = Workshop(ledger.url, tmp_path), ledger.appender()
+    workshop.shelf = cast("Folder", place.shelf)
+    sealer.begin(place.states(), place.shelf, workshop.keys)
+
+    async def seal() -> int:
+        refused = 0
+        for _ in range(100):
+            source = Source(ledger.url, "main", workshop.keys.naming)
+            places = Places(
+                source, place.states(), place.shelf, workshop.keys, unwitnessed,
+                workshop._announced,
+            )  # fmt: skip
+            try:
+                await seal_all(Sealer("main", places, 0.01))
+            except (StateMoved, Overwritten, SealerRefuses):
+                refused += 1
+            else:
+                head, _ = open_note(
+                    place.shelf.read(CHECKPOINT) or b"", [workshop.keys.signer.verifier]
+                )
+                if head.size == 12 * 60:
+                    break
+            finally:
+                await source.aclose()
+        return refused
+
+    async def append() -> None:
+        for _ in range(12):
+            await appender.append_all([submission(f"release:{n % 3}") for n in range(60)])
+
+    one, other, _ = await asyncio.gather(seal(), seal(), append())
+    workshop.tell_one_story()
+    assert max(one, other) < 100
+    naming = workshop.keys.naming.checker.pem()
+    head, _ = open_note(place.shelf.read(CHECKPOINT) or b"", [workshop.keys.signer.verifier])
+    assert await verify_on_a_thread(Job(head, place.shelf, "main", ledger.url, naming)) == 12 * 60
+
+
+async def test_the_command_reads_an_object_store(
+    ledger: Ledger, tmp_path: Path, bucket: str
+) -> None:
+    workshop, base = Workshop(ledger.url, tmp_path), f"{bucket}/{uuid.uuid4().hex}"
+    workshop.shelf = cast("Folder", ObjectShelf(f"{base}/main"))
+    sealer.begin(ObjectStates(f"{base}/state"), workshop.shelf, workshop.keys)
+    await ledger.appender().append_all([submission("release:a") for _ in range(40)])
+    source = Source(ledger.url, "main", workshop.keys.naming)
+    places = Places(
+        source, ObjectStates(f"{base}/state"), workshop.shelf, workshop.keys, unwitnessed,
+        workshop._announced,
+    )  # fmt: skip
+    await seal_all(Sealer("main", places, 0.01))
+    await source.aclose()
+    keys = tmp_path / "keys" / "main"
+    keys.mkdir(parents=True)
+    (keys / "sealer.vkey").write_text(workshop.keys.signer.verifier.vkey + "\n")
+    (keys / "naming.pub.pem").write_bytes(workshop.keys.naming.checker.pem())
+    code, said = await command(workshop, ledger, shelf=base)
+    assert (code, "40 events" in said) == (0, True), said
+    workshop.shelf.replace("tile/0/000.p/40", bytes(40 * 32))
+    code, said = await command(workshop, ledger, "--tree", "--shelf", f"{base}/main")
+    assert (code, "REFUSED" in said) == (9, True), said
+    code, said = await command(workshop, ledger, shelf="s3://logs-not-there")
+    assert (code, "s3://logs-not-there" in said, "Traceback" in said) == (1, True, False), said
+
+
+def test_a_store_that_is_away_is_a_fault_and_not_an_absence(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = ObjectShelf(f"{bucket}/{uuid.uuid4().hex}")
+    assert here.read(CHECKPOINT) is None
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(objects, "RETRIES", 0)
+    away = ObjectShelf(f"s3://logs/{uuid.uuid4().hex}")
+    for ask in (
+        lambda: away.read(CHECKPOINT), lambda: away.write("tile/0/000", b"t"),
+        lambda: away.replace(CHECKPOINT, b"c"), lambda: away.drop("tile"),
+        lambda: away.set_aside(".x"), lambda: ObjectStates(away.url).load("o"),
+    ):  # fmt: skip
+        with pytest.raises(OSError, match="s3://logs"):
+            ask()
+
+
+async def test_a_ledger_whose_shelf_is_away_says_so_and_the_others_go_on(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    del bucket
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    away, near = ObjectShelf(f"s3://logs/{uuid.uuid4().hex}"), Folder(tmp_path)
+    key = Ed25519Signer.generate("a.example/near")
+    near.replace(
+        CHECKPOINT, checkpoint.sign(Checkpoint("a.example/near", 3, bytes(32)), key).content
+    )
+    published = Published({"away": away, "near": near})
+    looking = asyncio.create_task(published.run())
+    async with asyncio.timeout(20):
+        await published.covering("near", 3, 20)
+        while published.behind("away", 0) is None:  # noqa: ASYNC110 - nobody is told of it
+            await asyncio.sleep(0.05)
+    looking.cancel()
+    assert "s3://logs" in (published.behind("away", 0) or "")
+    assert published.behind("near", 3) is None
+
+
+def test_without_the_extra_an_operator_is_told_which_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(SettingsError, match=r"release-ledger\[objects\]"):
+        shelf_at("s3://logs/never-opened")
 
 
 async def verify_on_a_thread(job: Job) -> int:

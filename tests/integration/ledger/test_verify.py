@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from services.ledger.sealing.shelf import CHECKPOINT, Folder
 from services.ledger.verify.whole import Refused, Report, verify
 from services.ledger.verify.work import Job
 from tests.integration.ledger.conftest import Ledger, submission
-from tests.integration.ledger.sealing import Workshop, behind_the_back, sealed
+from tests.integration.ledger.sealing import Workshop, behind_the_back, command, sealed
 
 COUNT = 5000
 """More than one portion, so that several processes work."""
@@ -209,21 +207,6 @@ async def test_a_damaged_file_is_refused(ledger: Ledger, workshop: Workshop, pat
     workshop.shelf.replace(path, bytes(content))
     with pytest.raises(Refused):
         await verified(ledger, workshop, tree=True)
-
-
-async def command(workshop: Workshop, ledger: Ledger, *more: str) -> tuple[int, str]:
-    environ = {
-        **os.environ,
-        "DATABASE_URL": ledger.url,
-        "LEDGER_KEYS": str(workshop.root / "keys"),
-        "LEDGER_SHELF": str(workshop.root / "log-of"),
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", "verify", *more,
-        env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    out, _ = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode or 0, out.decode()
 
 
 async def test_the_command_says_so_and_its_exit_code_too(
