@@ -59,9 +59,9 @@ class ObjectShelf:
         """See `Shelf`."""
         self._bucket.put(path, content, "overwrite")
 
-    def drop(self, folder: str) -> None:
+    def drop(self, path: str) -> None:
         """See `Shelf`."""
-        self._bucket.delete(self._bucket.paths(folder))
+        self._bucket.delete([path, *self._bucket.paths(path)])
 
     def set_aside(self, ending: str) -> None:
         """See `Shelf`."""

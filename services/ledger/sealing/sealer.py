@@ -15,30 +15,27 @@ it, stops the sealer with `Tampered`. Nothing is sealed from then on, and /ready
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from services.kit import clock, metrics
-from services.kit.tlog import checkpoint, merkle, tiles
+from services.kit.tlog import checkpoint, merkle
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.keys import NotANote
 from services.kit.tlog.note import Ed25519Signer, Note, Unsigned
-from services.kit.tlog.tiles import Edge, Files, Tile, TileReader
+from services.kit.tlog.tiles import Edge, Files, TileReader
 from services.ledger.sealing import shelf as shelves
 from services.ledger.sealing.keys import SealerKeys
 from services.ledger.sealing.leaves import Row, Tampered, leaf_of, leaves_of
 from services.ledger.sealing.rotation import Rotation, open_log
-from services.ledger.sealing.shelf import CHECKPOINT, Shelf
+from services.ledger.sealing.shelf import CHECKPOINT, Faded, Shelf
 from services.ledger.sealing.source import Source
-from services.ledger.sealing.state import State, StateStore
+from services.ledger.sealing.state import State, StateMoved, StateStore
 
 BATCH = 2048
 """Events sealed by one pass at most; while more are waiting, pass follows pass without a pause."""
 REFRESH_SECONDS = 60
 """How old a published checkpoint becomes before witnesses are asked again."""
-FADED_SECONDS = 600
-"""How long a partial tile is kept when the full one is there."""
 
 
 class SealerRefuses(Exception):
@@ -89,7 +86,7 @@ class Sealer:
         self._pause = pause
         self._now: _Known | None = None
         self._told = clock.monotonic()
-        self._faded: deque[tuple[float, str]] = deque()
+        self._faded = Faded(places.shelf)
         self.trouble: str | None = None
         """Why nothing is sealed, in words; None while all is well."""
 
@@ -161,14 +158,21 @@ class Sealer:
             raise Turned
         self._now = _Known(state, edge, merkle.leaf_hash(entries[-1]))
         await self._publish(note, state)
-        await asyncio.to_thread(self._clear, now.edge, edge)
+        await asyncio.to_thread(self._faded.clear, now.edge.size, edge.size)
         metrics.observe("rlg_seal_seconds", clock.monotonic() - started, ledger=self._ledger)
 
     def _keep(self, old: State, new: State, files: Files) -> None:
-        shelves.stage(self._at.shelf, files)
-        self._at.states.swap(self._at.keys.origin, old, new)
+        staged = _staged(new)
+        shelves.stage(self._at.shelf, staged, files)
+        try:
+            self._at.states.swap(self._at.keys.origin, old, new)
+        except StateMoved:
+            if self._at.states.load(self._at.keys.origin) != new:  # else the winner needs it
+                self._at.shelf.drop(staged)
+            raise
         for path, content in files.items():
             self._at.shelf.write(path, content)
+        self._at.shelf.drop(staged)
 
     async def _publish(self, note: Note, state: State) -> None:
         head = Checkpoint(self._at.keys.origin, state.size, state.root)
@@ -195,8 +199,7 @@ class Sealer:
         shelf = self._at.shelf
         public = self._public(shelf.read(CHECKPOINT), state)
         if public < state.size:
-            for path, content in shelves.staged(shelf).items():
-                shelf.write(path, content)
+            shelves.unstage(shelf, _staged(state))
         read = TileReader(state.size, state.root, shelf.read)
         return public, _Known(
             state, read.edge(), read.read(0, state.size - 1) if state.size else b""
@@ -226,20 +229,14 @@ class Sealer:
             )
         return head.size
 
-    def _clear(self, old: Edge, new: Edge) -> None:
-        """Remove partial tiles that full ones have replaced, when nobody can be reading them."""
-        now = clock.monotonic()
-        for tile in tiles.partials(old.size):
-            if tile.index < new.size // tiles.WIDTH ** ((tile.level or 0) + 1):
-                self._faded.append((now, f"{Tile(tile.level, tile.index).path}.p"))
-                if tile.level == 0:
-                    self._faded.append((now, f"{Tile(None, tile.index).path}.p"))
-        while self._faded and self._faded[0][0] < now - FADED_SECONDS:
-            self._at.shelf.drop(self._faded.popleft()[1])
-
     @property
     def _signer(self) -> Ed25519Signer:
         return self._at.keys.signer
+
+
+def _staged(state: State) -> str:
+    """Where the files of a state are staged: each of two sealers at once has a place of its own."""
+    return f"staged-{state.size}.{state.root.hex()}.tar"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,21 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import secrets
 import shutil
 import tarfile
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from services.kit import clock
+from services.kit.tlog import tiles
+from services.kit.tlog.tiles import Tile
+
 CHECKPOINT = "checkpoint"
-_STAGED = "staged.tar"
+FADED_SECONDS = 600
+"""How long a partial tile is kept when the full one is there."""
 
 
 class Overwritten(Exception):
@@ -39,8 +46,8 @@ class Shelf(Readable, Protocol):
     def replace(self, path: str, content: bytes) -> None:
         """Put a file in the place of the one that is there, at once."""
 
-    def drop(self, folder: str) -> None:
-        """Remove a folder of partial tiles that full ones have replaced."""
+    def drop(self, path: str) -> None:
+        """Remove a file, or a folder and all in it; what is not there is removed already."""
 
     def set_aside(self, ending: str) -> None:
         """Move all of it to a place whose name ends so, for ever; again does the rest."""
@@ -75,7 +82,7 @@ class Folder:
         """See `Shelf`."""
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        passing = target.with_name(f".{target.name}.{os.getpid()}")
+        passing = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
         with passing.open("wb") as file:
             file.write(content)
             file.flush()
@@ -83,10 +90,13 @@ class Folder:
         passing.replace(target)
         _sync_folder(target.parent)
 
-    def drop(self, folder: str) -> None:
+    def drop(self, path: str) -> None:
         """See `Shelf`."""
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.root / folder)
+            try:
+                (self.root / path).unlink()
+            except IsADirectoryError:
+                shutil.rmtree(self.root / path)
 
     def set_aside(self, ending: str) -> None:
         """See `Shelf`."""
@@ -95,7 +105,26 @@ class Folder:
             self.root.rename(aside)
 
 
-def stage(shelf: Shelf, files: Mapping[str, bytes]) -> None:
+class Faded:
+    """Partial tiles that full ones have replaced: removed when nobody can be reading them."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._waiting: deque[tuple[float, str]] = deque()
+
+    def clear(self, old: int, new: int) -> None:
+        """Note what has faded since the tree had size `old`, and remove what did long ago."""
+        now = clock.monotonic()
+        for tile in tiles.partials(old):
+            if tile.index < new // tiles.WIDTH ** ((tile.level or 0) + 1):
+                bundle = [Tile(None, tile.index)] if tile.level == 0 else []
+                for full in (Tile(tile.level, tile.index), *bundle):
+                    self._waiting.append((now, f"{full.path}.p"))
+        while self._waiting and self._waiting[0][0] < now - FADED_SECONDS:
+            self._shelf.drop(self._waiting.popleft()[1])
+
+
+def stage(shelf: Shelf, name: str, files: Mapping[str, bytes]) -> None:
     """Keep files that belong together, so that they can be written after a crash too."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -103,20 +132,18 @@ def stage(shelf: Shelf, files: Mapping[str, bytes]) -> None:
             member = tarfile.TarInfo(path)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    shelf.replace(_STAGED, packed.getvalue())
+    shelf.replace(name, packed.getvalue())
 
 
-def staged(shelf: Shelf) -> dict[str, bytes]:
-    """Return what was staged last; nothing when it is not there or not whole."""
-    packed = shelf.read(_STAGED)
-    if packed is None:
-        return {}
-    files = {}
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        for member in archive:
-            content = archive.extractfile(member)
-            files[member.name] = b"" if content is None else content.read()
-    return files
+def unstage(shelf: Shelf, name: str) -> None:
+    """Write what was staged, as far as it is there still, and remove the copy."""
+    packed = shelf.read(name)
+    if packed is not None:
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            for member in archive:
+                content = archive.extractfile(member)
+                shelf.write(member.name, b"" if content is None else content.read())
+    shelf.drop(name)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -18,11 +18,13 @@ from typing import cast
 
 import pytest
 
+from services.kit import clock
 from services.kit.settings import SettingsError
 from services.kit.tlog import checkpoint
 from services.kit.tlog.checkpoint import Checkpoint, open_note
 from services.kit.tlog.note import Ed25519Signer
 from services.ledger.sealing import objects, sealer
+from services.ledger.sealing import shelf as shelves
 from services.ledger.sealing.objects import ObjectShelf, ObjectStates
 from services.ledger.sealing.published import Published
 from services.ledger.sealing.sealer import Places, Sealer, SealerRefuses, unwitnessed
@@ -172,6 +174,26 @@ def test_what_is_written_never_changes_but_the_checkpoint(place: Place) -> None:
     shelf.drop("tile/0/000.p")
     assert shelf.read("tile/0/000.p/3") is None
     assert shelf.read("tile/0/000") == b"full"
+    shelf.drop("tile/0/000")
+    assert shelf.read("tile/0/000") is None
+
+
+def test_a_partial_tile_outlives_the_full_one_for_who_is_reading_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faded, now = shelves.Faded(place.shelf), 0.0
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
+    partial = ["tile/0/000.p/200", "tile/entries/000.p/200"]
+    still = ["tile/0/001.p/44", "tile/1/000.p/1"]
+    for path in (*partial, *still):
+        place.shelf.write(path, b"t")
+    faded.clear(200, 300)
+    faded.clear(300, 301)
+    assert [place.shelf.read(path) for path in (*partial, *still)] == [b"t"] * 4
+    now = shelves.FADED_SECONDS + 1.0
+    faded.clear(301, 302)
+    assert [place.shelf.read(path) for path in partial] == [None] * 2
+    assert [place.shelf.read(path) for path in still] == [b"t"] * 2
 
 
 def test_a_shelf_is_set_aside_whole(place: Place) -> None:
