@@ -8,7 +8,7 @@ that reason. Both write a report of every event that they met: an erasure has to
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ from rich.progress import Progress
 from contracts.problem import Problem
 from services import run
 from services.kit.remote import Client, HttpLedger
+from services.kit.settings import SettingsError
 
 erase = typer.Typer(help="Take what must not be kept out of a ledger.", no_args_is_help=True)
 PAGE = 500
@@ -37,36 +38,36 @@ class Met:
 
 async def ask(
     client: Client, ledger: str, texts: Sequence[str], reason: str, progress: Callable[[int], None]
-) -> list[Met]:
+) -> AsyncIterator[Met]:
     """Ask for the redaction of each event that holds one of the texts; upper case does not matter.
 
     Looks at the event as recorded, whole: attributes, members, values. Safe to repeat.
     """
-    wanted, met, after = [text.casefold() for text in texts], list[Met](), 0
+    wanted, after = [text.casefold() for text in texts], 0
     while True:
         page = await HttpLedger(client).page(ledger, after, limit=PAGE)
         for event in page.events:
             said = json.dumps(event.event, ensure_ascii=False).casefold()
             if any(text in said for text in wanted):
                 body = {"position": event.position, "reason": reason}
-                met.append(await _done(client, _at(ledger), body, event.position, event.type))
+                yield await _done(client, _at(ledger), body, event.position, event.type)
         progress(page.scanned_to - after)
         if page.scanned_to >= page.head:
-            return met
+            return
         after = page.scanned_to
 
 
-async def agree(client: Client, ledger: str, reason: str) -> list[Met]:
-    """Agree to every redaction that was asked for with this reason and waits."""
-    met, after = list[Met](), 0
+async def agree(client: Client, ledger: str, reason: str) -> AsyncIterator[Met]:
+    """Agree to every redaction that was asked for with this reason and waits. Safe to repeat."""
+    after = 0
     while True:
         found = await client.get(_at(ledger), after=after)
         for each in found["redactions"]:
             if each["state"] == "requested" and each["reason"] == reason:
                 position = int(each["position"])
-                met.append(await _done(client, f"{_at(ledger)}/{position}/approval", {}, position))
+                yield await _done(client, f"{_at(ledger)}/{position}/approval", {}, position)
         if not found["redactions"] and found["scanned_to"] <= after:
-            return met
+            return
         after = found["scanned_to"]
 
 
@@ -102,17 +103,13 @@ def erase_ask(
     report: File = None,
 ) -> None:
     """Find every event that holds a text, and ask for its redaction."""
-
-    async def work(advance: Callable[[int], None]) -> list[Met]:
-        client = Client(url, api_key)
-        try:
-            return await ask(client, ledger, text, reason, advance)
-        finally:
-            await client.close()
-
     with Progress(transient=True) as progress:
         task = progress.add_task("reading the ledger", total=None)
-        _tell(uvloop.run(work(lambda count: progress.advance(task, count))), report)
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+
+        _tell(Client(url, api_key), lambda to: ask(to, ledger, text, reason, advance), report)
 
 
 @erase.command("agree")
@@ -120,24 +117,33 @@ def erase_agree(
     *, reason: Why, url: Url, api_key: Key, ledger: Name = "main", report: File = None
 ) -> None:
     """Agree to what somebody else has asked for with this reason: it is removed."""
+    _tell(Client(url, api_key), lambda to: agree(to, ledger, reason), report)
 
-    async def work() -> list[Met]:
-        client = Client(url, api_key)
+
+def _tell(
+    client: Client, work: Callable[[Client], AsyncIterator[Met]], report: Path | None
+) -> None:
+    """Do the work and say what was met; where it is cut short, what was met until then."""
+    met: list[Met] = []
+
+    async def through() -> str:
         try:
-            return await agree(client, ledger, reason)
+            async for each in work(client):
+                met.append(each)
+                run.say(f"{each.position:>10}  {each.state:<10} {each.type} {each.detail}".rstrip())
+        except Problem as problem:
+            return f"not all was looked at, so run it again: {problem}"
         finally:
             await client.close()
+        return ""
 
-    _tell(uvloop.run(work()), report)
-
-
-def _tell(met: Sequence[Met], report: Path | None) -> None:
-    for each in met:
-        run.say(f"{each.position:>10}  {each.state:<10} {each.type} {each.detail}".rstrip())
+    cut_short = uvloop.run(through())
     refused = sum(each.state == "refused" for each in met)
     run.say(f"{len(met)} events, {refused} refused")
     if report is not None:
         rows = [asdict(each) for each in met]
         report.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if cut_short:
+        raise SettingsError(cut_short)
     if refused:
         raise typer.Exit(1)

@@ -148,10 +148,12 @@ class Anchorer:
         date = self._now().strftime("%Y-%m-%d")
         try:
             index = await asyncio.to_thread(_index, self._shelf)
+            if index:
+                metrics.gauge("rlg_anchored_size", index[-1][1], ledger=self._ledger)
             if any(known == date for known, _ in index):
                 return LOOK_SECONDS
             await self._anchor(date, index)
-        except (NotStamped, Problem) as error:
+        except (NotStamped, Problem, OSError) as error:
             self._failures += 1
             metrics.count("rlg_anchor_failures_total", ledger=self._ledger)
             _log.warning("anchor.failed", ledger=self._ledger, reason=str(error))

@@ -115,8 +115,7 @@ def _close(site: Site, plan: Plan) -> None:
     if keys.sealer(site.keys).origin == plan.former:
         site.shelf.set_aside(plan.folder)
         coming = site.keys / f"{keys.SEALER}.next"
-        keys.replace(coming, Ed25519Signer.generate(plan.origin).skey.encode())
-        coming.chmod(0o600)
+        keys.replace(coming, Ed25519Signer.generate(plan.origin).skey.encode(), keys.PRIVATE)
         rotation.turn(site.keys, "sealer", plan.last + 1)
     present = keys.sealer(site.keys)
     if site.states.load(present.origin) is None:

@@ -28,10 +28,12 @@ from services.kit.settings import SettingsError
 from services.kit.tlog.keys import NotANote
 from services.kit.tlog.note import Ed25519Signer
 from services.ledger.sealing.naming import NamingKey, NotANamingKey
+from services.ledger.sealing.shelf import sync_folder
 
 SEALER, NAMING, RECEIPTS = "sealer.skey", "naming.pem", "receipts.skey"
 ATTESTER = "attester.pem"
 POLICY, RETIRED = "policy", "retired"
+PRIVATE = 0o600
 PUBLIC = {
     SEALER: "sealer.vkey",
     NAMING: "naming.pub.pem",
@@ -75,7 +77,7 @@ def make(folder: Path, origin: str) -> None:
         ATTESTER: _pem(attester),
     }
     for name, content in private.items():
-        _write_private(folder / name, content)
+        _write(folder / name, content, PRIVATE)
     for name, text in texts.items():
         (folder / PUBLIC[name]).write_text(f"{text}\n", encoding="utf-8")
     (folder / PUBLIC[NAMING]).write_bytes(naming.checker.pem())
@@ -120,9 +122,7 @@ def renew(folder: Path, private: str, target: Path) -> None:
         content = _pem(Ed25519PrivateKey.generate())
     else:
         content = Ed25519Signer.generate(_signer(folder / private).name).skey.encode()
-    passing = target.with_name(f"{target.name}.{os.getpid()}")
-    _write_private(passing, content)
-    passing.replace(target)  # a key is whole or not there
+    replace(target, content, PRIVATE)
 
 
 def public_of(private: Path) -> str:
@@ -133,11 +133,13 @@ def public_of(private: Path) -> str:
     return _signer(private).verifier.vkey
 
 
-def replace(file: Path, content: bytes) -> None:
-    """Put a file in the place of the one that is there, at once."""
+def replace(file: Path, content: bytes, mode: int = 0o644) -> None:
+    """Put a file in the place of the one that is there, at once: it is whole, and on disk."""
     passing = file.with_name(f".{file.name}.{os.getpid()}")
-    passing.write_bytes(content)
+    passing.unlink(missing_ok=True)
+    _write(passing, content, mode)
     passing.replace(file)
+    sync_folder(file.parent)
 
 
 def _pem(private: Ed25519PrivateKey) -> bytes:
@@ -177,7 +179,9 @@ def _check_private(file: Path) -> None:
         raise SettingsError(f"others can read the key {file}: chmod 600")
 
 
-def _write_private(file: Path, content: bytes) -> None:
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def _write(file: Path, content: bytes, mode: int) -> None:
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(handle, "wb") as out:
         out.write(content)
+        out.flush()
+        os.fsync(out.fileno())

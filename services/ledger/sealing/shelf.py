@@ -88,7 +88,7 @@ class Folder:
             file.flush()
             os.fsync(file.fileno())
         passing.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def drop(self, path: str) -> None:
         """See `Shelf`."""
@@ -146,7 +146,7 @@ def unstage(shelf: Shelf, name: str) -> None:
     shelf.drop(name)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a renamed file's name durable too."""
     handle = os.open(folder, os.O_RDONLY)
     try:

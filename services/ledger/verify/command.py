@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -13,9 +14,10 @@ from contracts.problem import Problem
 from services.kit import clock
 from services.kit.database import DatabaseError
 from services.kit.settings import SettingsError, Shared
+from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.keys import NotANote
 from services.kit.tlog.merkle import ProofError
-from services.kit.tlog.note import Unsigned
+from services.kit.tlog.note import Note, Unsigned
 from services.kit.tlog.tiles import WIDTH
 from services.ledger.sealing import anchor
 from services.ledger.sealing.shelf import CHECKPOINT
@@ -66,7 +68,8 @@ def _handed(given: Given) -> list[str] | None:
     """Verify a file that somebody has handed over; None when the log itself is meant."""
     wanted = given.wanted
     if wanted.pack is not None:
-        return _told(_pack(given, read_zip(wanted.pack)))
+        files = read_zip(wanted.pack)
+        return _told(_pack(given, files), _stamp(given, files))
     if wanted.receipt is not None:
         return _receipt(given, wanted.receipt)
     if wanted.subject is not None and isinstance(given.shelf, Online):
@@ -163,7 +166,7 @@ def _stamps(given: Given, job: Job) -> list[str]:
     stamps = check_anchors(job, given.verifier, given.retired, roots)
     if not stamps:
         return ["  no time-stamps"]
-    ends = [f"{each.size} events at {each.moment:%Y-%m-%d %H:%M:%S} UTC" for each in stamps]
+    ends = [_when(each.size, each.moment) for each in stamps]
     return [f"  {len(stamps)} time-stamps: from {ends[0]} to {ends[-1]}"]
 
 
@@ -172,12 +175,31 @@ def _pack(given: Given, files: dict[str, bytes]) -> PackReport:
     return verify_pack(files, given.policy, given.naming)
 
 
-def _told(report: PackReport) -> list[str]:
+def _stamp(given: Given, files: dict[str, bytes]) -> list[str]:
+    """Check the time-stamp in a pack; that the pack's tree goes on from it is checked with it."""
+    if given.settings.tsa_roots is None or "anchor/checkpoint" not in files:
+        return []
+    anchor.need_extra()
+    roots, note = anchor.read_roots(given.settings.tsa_roots), files["anchor/checkpoint"]
+    try:
+        moment = anchor.stamped(files["anchor/response.tsr"], note, roots)
+        size = Checkpoint.parse(Note.parse(note).text).size
+    except (anchor.NotStamped, KeyError) as error:
+        raise Refused(f"the time-stamp in the pack: {error}") from None
+    return [f"  {_when(size, moment)}"]
+
+
+def _when(size: int, moment: datetime) -> str:
+    return f"{size} events at {moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _told(report: PackReport, stamp: Sequence[str] = ()) -> list[str]:
     whole = f"{report.histories} histories whole, nothing left out"
     shown = whole if report.histories else "without the tree: that nothing is missing is not shown"
     return [
         f"VERIFIED  {report.subject} by {report.head.origin}",
         f"  {report.events} events; {shown}",
+        *(stamp if report.histories else ()),
     ]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +21,7 @@ from services.kit.tlog.policy import Policy
 from services.ledger.sealing import anchor, keys
 from services.ledger.sealing.anchor import Anchorer, NotStamped, anchors, read_roots, stamped
 from services.ledger.sealing.anchor import Authority as Trusted
-from services.ledger.sealing.shelf import CHECKPOINT
+from services.ledger.sealing.shelf import CHECKPOINT, Folder
 from services.ledger.settings import LedgerSettings
 from services.ledger.verify.anchored import check_anchors
 from services.ledger.verify.pack import read_zip, verify_pack
@@ -178,8 +181,36 @@ async def test_a_crash_before_the_index_stamps_the_same_checkpoint_again(
     assert checked(workshop, tsa) == [300]
 
 
+async def verify_zip(workshop: Workshop, zipped: Path, tsa: Authority) -> tuple[int, str]:
+    folder = workshop.root / "trust" / "main"
+    if not folder.exists():
+        shutil.copytree(workshop.root / "keys", folder)
+        policy = f"log {workshop.keys.signer.verifier.vkey}\nquorum none\n"
+        (folder / keys.POLICY).write_text(policy)
+    environ = {"LEDGER_KEYS": str(folder.parent), "LEDGER_TSA_ROOTS": str(tsa.roots)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services", "verify", "--pack", str(zipped),
+        env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, out.decode()
+
+
+async def test_a_full_disk_is_asked_again_later(
+    workshop: Workshop, tsa: Authority, days: Days, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Folder, "replace", full)
+        assert [await days.step() for _ in range(2)] == [5, 10]
+    assert await days.step() == anchor.LOOK_SECONDS
+    assert checked(workshop, tsa) == [300]
+
+
 async def test_packs_carry_the_newest_one(
-    ledger: Ledger, workshop: Workshop, tsa: Authority, days: Days
+    ledger: Ledger, workshop: Workshop, tsa: Authority, days: Days, tmp_path: Path
 ) -> None:
     stamp = workshop.shelf.read(CHECKPOINT) or b""
     await days.step()
@@ -187,6 +218,12 @@ async def test_packs_carry_the_newest_one(
     files = read_zip(io.BytesIO((await pack(ledger, workshop, "release:3")).content))
     assert files["anchor/checkpoint"] == stamp
     assert stamped(files["anchor/response.tsr"], stamp, read_roots(tsa.roots)).tzinfo is UTC
+    zipped = workshop.root / "pack.zip"
+    zipped.write_bytes((await pack(ledger, workshop, "release:3")).content)
+    code, said = await verify_zip(workshop, zipped, tsa)
+    assert (code, "300 events at 20" in said) == (0, True), said
+    code, said = await verify_zip(workshop, zipped, Authority(tmp_path / "stranger"))
+    assert (code, "REFUSED  the time-stamp in the pack" in said) == (9, True), said
     policy = Policy.parse(f"log {workshop.keys.signer.verifier.vkey}\nquorum none\n")
     naming = workshop.keys.naming.checker
     assert verify_pack(files, policy, naming).head.size == 310

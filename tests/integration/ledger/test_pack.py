@@ -5,6 +5,7 @@ Good packs are accepted and each tampered twin is refused, by openssl and coreut
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -274,6 +275,23 @@ async def test_our_own_verifier_refuses_it_too(
     TWINS[twin](changed)
     with pytest.raises(Refused):
         verify_pack(_files(changed), *trusted(workshop))
+
+
+async def test_a_damaged_zip_is_refused_wherever_it_is_damaged(packed: Packed) -> None:
+    """Also where the bytes of a member cannot be unpacked any more."""
+    good = read_zip(io.BytesIO(packed.content))
+    for at in range(0, len(packed.content), len(packed.content) // 150):
+        damaged = bytearray(packed.content)
+        damaged[at] ^= 0xFF
+        with contextlib.suppress(Refused):
+            assert read_zip(io.BytesIO(bytes(damaged))) != {} or not good
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        member = max(archive.infolist(), key=lambda each: each.compress_size)
+    start = member.header_offset + 30 + len(member.filename)
+    damaged = bytearray(packed.content)
+    damaged[start : start + 8] = b"\xff" * 8
+    with pytest.raises(Refused, match="not a pack"):
+        read_zip(io.BytesIO(bytes(damaged)))
 
 
 async def test_a_pack_of_another_log_is_refused(packed: Packed, workshop: Workshop) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from services.kit.remote import Client
 from services.ledger import redactions
 from services.ledger.verify.whole import Refused
 from tests.integration.ledger.redacting import MAIN, Desk, redacting
+from tests.integration.running.served import listening_at
 
 pytestmark = pytest.mark.postgres
 
@@ -197,16 +200,50 @@ async def test_a_person_is_taken_out_with_a_report(desk: Desk) -> None:
     app, steps = desk.service.app, list[int]()
     ada, bob = Client("http://ledger", "ada", app), Client("http://ledger", "bob-reads", app)
     texts = ["Ada Person", "acme:ada-person"]
-    asked = await erasing.ask(ada, "main", texts, "erasure 17", steps.append)
+    asked = [each async for each in erasing.ask(ada, "main", texts, "erasure 17", steps.append)]
     assert [(each.position, each.state) for each in asked] == [
         (1, "requested"), (3, "requested"), (4, "refused"),
     ]  # fmt: skip
     assert "role.assigned" in asked[2].detail
     await desk.ask(2)  # of another reason: left alone
-    done = await erasing.agree(bob, "main", "erasure 17")
+    done = [each async for each in erasing.agree(bob, "main", "erasure 17")]
     assert [(each.position, each.state) for each in done] == [(1, "redacted"), (3, "redacted")]
-    assert await erasing.agree(bob, "main", "erasure 17") == []
+    assert [each async for each in erasing.agree(bob, "main", "erasure 17")] == []
     assert b"Ada Person" not in (await desk.http.get(f"{MAIN}/events?limit=3")).content
     assert (await desk.get("redactions/2"))["state"] == "requested"
     await ada.close()
     await bob.close()
+
+
+async def erase(*arguments: str, key: str) -> tuple[int, str]:
+    environ = {"PATH": os.environ["PATH"], "RLG_API_KEY": key, "COLUMNS": "200"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services", "erase", *arguments,
+        env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, out.decode()
+
+
+async def test_two_people_erase_by_command(desk: Desk, tmp_path: Path) -> None:
+    await desk.post(1)
+    await desk.post(2, data={"note": "nothing personal"})
+    report = tmp_path / "report.json"
+    async with listening_at(desk.service.app) as port:
+        common = ("--reason", "erasure 18", "--url", f"http://127.0.0.1:{port}")
+        ask = ("ask", "--text", "ada person", *common, "--report", str(report))
+        code, said = await erase(*ask, key="ada")
+        assert (code, "1 events, 0 refused" in said) == (0, True), said
+        assert [each["state"] for each in json.loads(report.read_text())] == ["requested"]
+        code, said = await erase("agree", *common, key="ada")  # one person is not two
+        assert (code, "1 events, 1 refused" in said) == (1, True), said
+        code, said = await erase("agree", *common, key="eve")  # no scope
+        assert (code, "redact" in said, "Traceback" in said) == (1, True, False), said
+        code, said = await erase("agree", *common, "--report", str(report), key="bob-reads")
+        assert (code, "1 events, 0 refused" in said) == (0, True), said
+        assert [each["state"] for each in json.loads(report.read_text())] == ["redacted"]
+        code, said = await erase(*ask, key="nobody")
+        assert (code, "Traceback" in said) == (1, False), said
+    assert b"Ada Person" not in (await desk.http.get(f"{MAIN}/events?limit=3")).content
+    code, said = await erase("agree", *common, key="bob-reads")  # the server is gone
+    assert (code, f"127.0.0.1:{port}" in said, "Traceback" in said) == (1, True, False), said
