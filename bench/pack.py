@@ -60,7 +60,7 @@ async def _measure(book: Book, asked: Asked, log: Log, url: str, folder: object)
 
 
 async def _pack(cell: str, log: Log, reader: Reader, published: Published, subject: str) -> Figures:
-    published.look()
+    published.look("main")
     sealed, signer = published.newest("main"), published.signer("main")
     assert sealed is not None
     assert signer is not None

@@ -140,10 +140,11 @@ def _tree(log: Log, leaves: list[bytes]) -> Figures:
         head = Checkpoint(log.keys.origin, edge.size, edge.root)
         note = sign(head, log.keys.signer)
         fresh = State(edge.size, edge.root, note.content)
-        stage(log.shelf, files)
+        stage(log.shelf, "staged.tar", files)
         log.states.swap(log.keys.origin, state, fresh)
         for path, content in files.items():
             log.shelf.write(path, content)
+        log.shelf.drop("staged.tar")
         log.shelf.replace(CHECKPOINT, note.content)
         state = fresh
     return {"per_s": len(leaves) / (clock.monotonic() - began), "sealed": float(len(leaves))}

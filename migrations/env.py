@@ -48,7 +48,8 @@ def _migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
-        hand_over(connection, SCHEMA)
+        for schema in (SCHEMA, f"{SCHEMA}_b"):
+            hand_over(connection, schema)
     connection.commit()
 
 

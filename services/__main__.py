@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from services import assembly, erasing, proving, run
+from services import assembly, erasing, projecting, proving, run
 from services.kit import clock, identity, logs, settings
 from services.kit.settings import SettingsError, Shared
 from services.projector.web.people import Person
@@ -136,6 +136,7 @@ def key(
 cli.add_typer(proving.seal, name="seal")
 cli.command()(proving.verify)
 cli.add_typer(erasing.erase, name="erase")
+cli.add_typer(projecting.projection, name="projection")
 
 
 @cli.command("settings")

@@ -7,7 +7,7 @@ transport; apart they get URLs. Nothing else differs.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from services.gatekeeper.settings import GatekeeperSettings
 from services.kit.identity import Key, Keyring, demo_key, digest
 from services.kit.kafka import KafkaFeed
 from services.kit.remote import Client, HttpFeed, HttpLedger
-from services.kit.service import App, Service, add_health, compose, new_app
+from services.kit.service import App, Service, add_health, compose, give_up, new_app
 from services.kit.settings import LOOPBACK, SettingsError, Shared, read, refuse_unknown
 from services.ledger import service as ledger_service
 from services.ledger.sealing import service as sealing_service
@@ -152,7 +152,7 @@ def alone(name: str, settings: Settings) -> App:
     """Return the app of one service that reaches the others by URL."""
     ring = keyring(settings.shared)
     calls = Calls(settings.shared, ring, {})
-    service = _build(name, settings, ring, calls)
+    service = _build(name, settings, ring, calls, give_up)
     _keep_to_loopback(service.app, settings.shared)
     return compose([_closing(calls, service.app), service], service.app, {})
 
@@ -166,7 +166,11 @@ def _closing(calls: Calls, app: App) -> Service:
     return Service("clients", app, calls.open)
 
 
-def _build(name: str, settings: Settings, ring: Keyring, calls: Calls) -> Service:
+def _build(
+    name: str, settings: Settings, ring: Keyring, calls: Calls,
+    end: Callable[[str], None] | None = None,
+) -> Service:  # fmt: skip
+    """`end`: what a service that hangs may do with the process; in one with the others, nothing."""
     shared = settings.shared
     if name == "sealer":
         return sealing_service.build(shared, settings.ledger)
@@ -178,7 +182,9 @@ def _build(name: str, settings: Settings, ring: Keyring, calls: Calls) -> Servic
     neighbours = projector_service.Neighbours(
         _feed(shared, ledger), ledger, calls.client(name, "gatekeeper")
     )
-    return projector_service.build(shared, settings.projector, ring, neighbours, settings.people)
+    return projector_service.build(
+        shared, settings.projector, ring, neighbours, settings.people, end
+    )
 
 
 def _feed(shared: Shared, ledger: HttpLedger) -> Feed:

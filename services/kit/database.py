@@ -63,6 +63,10 @@ def _server_settings(name: str, role: str | None) -> dict[str, str]:
     return settings if role is None else settings | {"role": role}
 
 
+Engine: TypeAlias = AsyncEngine
+"""For whoever hands one on and asks nothing of it himself."""
+
+
 def engine(url: str, name: str, size: int = 5, *, role: str | None = None) -> AsyncEngine:
     """Return an engine for queries; `name` shows in pg_stat_activity.
 

@@ -60,6 +60,8 @@ CATALOGUE = (
          "events between a projection's cursor and the head"),
     Spec("rlg_projection_batch_seconds", "histogram", ("projection",),
          "time to fold and commit one batch"),
+    Spec("rlg_projection_parked_subjects", "gauge", ("projection", "ledger"),
+         "subjects of which nothing is folded any more"),
     Spec("rlg_projection_parked_total", "counter", ("projection",),
          "events that could not be folded and were put aside"),
     Spec("rlg_feed_gaps_total", "counter", ("ledger",),

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -155,6 +157,15 @@ async def background(service: str, **tasks: Callable[[], Awaitable[None]]) -> As
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def give_up(reason: str) -> None:
+    """End the process at once, non-zero: what hangs may hang a clean end too. A supervisor starts
+    it again (exit code 75: a temporary fault).
+    """
+    _log.critical("process.gives_up", reason=reason)
+    sys.stderr.flush()
+    os._exit(os.EX_TEMPFAIL)
 
 
 async def _endless(service: str, name: str, work: Callable[[], Awaitable[None]]) -> None:

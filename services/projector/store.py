@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.problem import NotFound
 from services.kit import clock
-from services.projector import answers, kpis, measures, tables, views, window
+from services.projector import answers, generations, kpis, measures, tables, views, window
+from services.projector.generations import Generation
 from services.projector.readmodels.releases import OPEN
 from services.projector.readmodels.rows import Row
-from services.projector.writing import NAME
 
 TIMELINE = 1000
 """Most entries of a release that one answer holds, the newest."""
@@ -122,15 +123,18 @@ class Store:
     @contextlib.asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[_Ask]:
         async with self._engine.connect() as connection:
-            yield _Ask(connection, self.ledger)
+            live = await generations.live(connection, self.ledger)
+            await connection.execution_options(**tables.at(live.slot))
+            yield _Ask(connection, self.ledger, live)
 
 
+@dataclass(frozen=True, slots=True)
 class _Ask:
     """The queries of one answer, in one snapshot."""
 
-    def __init__(self, connection: AsyncConnection, ledger: str) -> None:
-        self._connection = connection
-        self._ledger = ledger
+    _connection: AsyncConnection
+    _ledger: str
+    _generation: Generation
 
     def mine(self, table: Table) -> ColumnElement[bool]:
         return table.c.ledger == self._ledger
@@ -146,7 +150,7 @@ class _Ask:
         return int((await self._connection.execute(query)).scalar_one())
 
     async def cursor(self) -> Row | None:
-        query = self.all(tables.cursor, tables.cursor.c.projection == NAME)
+        query = self.all(tables.cursor, tables.cursor.c.projection == self._generation.cursor)
         return next(iter(await self.rows(query)), None)
 
     async def cells(self) -> list[Row]:
@@ -220,11 +224,8 @@ class _Ask:
 
     def _changes(self, linked: list[str]) -> Select[Any]:
         c = tables.change.c
-        ends = [
-            tuple(key.removeprefix("change:").rpartition("@")[::2])
-            for key in linked
-            if key.startswith("change:")
-        ]
+        named = [key.removeprefix("change:") for key in linked if key.startswith("change:")]
+        ends = [tuple(each.rpartition("@")[::2]) for each in named]
         either = or_(tuple_(c.repo, c.merge_sha).in_(ends), tuple_(c.repo, c.head_sha).in_(ends))
         return self.all(tables.change, either).order_by(c.position)
 
@@ -245,6 +246,5 @@ class _Ask:
         where = true() if None in repos else commit.repo.in_(repos)
         pushed = self.all(tables.commit, where).order_by(commit.position, commit.ordinal)
         merged = self.all(tables.change, change.merge_sha.is_not(None)).order_by(change.position)
-        return kpis.History(
-            deployments, onboarded, await self.rows(pushed), await self.rows(merged)
-        )
+        work = await self.rows(pushed), await self.rows(merged)
+        return kpis.History(deployments, onboarded, *work)

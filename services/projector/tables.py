@@ -1,7 +1,8 @@
 """The projector's tables. migrations/projector makes them; a test holds the two together.
 
-Every table but `cursor` and `parked` can be emptied and filled again from the ledger. `ledger` is
-part of every key. Rows in memory hold the same columns, with times as RFC 3339 text.
+Read models, and what is parked beside them, stand in one of two places: `SLOTS`. Their tables have
+the schema `LIVE`, which stands for either of them: see `at`. `ledger` is part of every key. Rows in
+memory hold the same columns, with times as RFC 3339 text.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 
-SCHEMA = "projector"
-METADATA = MetaData(schema=SCHEMA)
+SLOTS = ("projector", "projector_b")
+LIVE = "live"
+METADATA = MetaData(schema=LIVE)
 _MOMENT = TIMESTAMP(timezone=True)
 
 
@@ -52,8 +54,23 @@ cursor = Table(
     Column("head", BigInteger, nullable=False),
     Column("behind_since", _MOMENT),
     Column("updated_at", _MOMENT),
+    schema="projector",
 )
-parked = _table("parked", {"position": BigInteger}, type=Text, error=Text, parked_at=_MOMENT)
+generation = Table(
+    "generation",
+    METADATA,
+    Column("ledger", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("slot", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("begun_at", _MOMENT, nullable=False),
+    Column("live_since", _MOMENT),
+    Column("digest", Text),
+    schema="projector",
+)
+parked = _table(
+    "parked", {"position": BigInteger}, type=Text, error=Text, parked_at=_MOMENT, subject=Text
+)
 release = _table(
     "release", {"release_id": Text},
     name=Text, release_type=Text, risk=(Text,), state=Text, services=ARRAY(Text), owner=Text,
@@ -108,7 +125,17 @@ READ_MODELS: dict[str, Table] = {
     table.name: table
     for table in (release, link, gate, deployment, cell, service, change, matter, entry, commit)
 }
-"""What a rebuild empties and fills."""
+"""What a rebuild fills."""
+
+
+def at(slot: str) -> dict[str, dict[str | None, str | None]]:
+    """Return the execution options with which queries ask the tables of a slot."""
+    return {"schema_translate_map": {LIVE: slot}}
+
+
+def named(table: Table, slot: str) -> str:
+    """Return the name of a read model's table in a slot, for SQL."""
+    return f'{slot}."{table.name}"'
 
 
 def times(table: Table) -> list[str]:
@@ -116,26 +143,26 @@ def times(table: Table) -> list[str]:
     return [column.name for column in table.columns if isinstance(column.type, TIMESTAMP)]
 
 
-def loading(table: Table) -> TextClause:
+def loading(table: Table, slot: str) -> TextClause:
     """Return the statement that reads rows by key: arrays `k0`, `k1` … and `ledger` → JSON text."""
     names = [column.name for column in table.primary_key if column.name != "ledger"]
     arrays = ", ".join(f"CAST(:k{i} AS text[])" for i in range(len(names)))
     alias = ", ".join(f"k{i}" for i in range(len(names)))
     match = " AND ".join(f't."{name}" = w.k{i}' for i, name in enumerate(names))
     return text(
-        f"SELECT CAST(to_jsonb(t) AS text) FROM {table} t"  # noqa: S608 - our own names
+        f"SELECT CAST(to_jsonb(t) AS text) FROM {named(table, slot)} t"  # noqa: S608 - our own names
         f" JOIN unnest({arrays}) AS w({alias}) ON {match} WHERE t.ledger = :ledger"
     )
 
 
-def saving(table: Table) -> TextClause:
+def saving(table: Table, slot: str) -> TextClause:
     """Return the statement that writes `rows` (a JSON array of whole rows), new or changed."""
     names = [f'"{column.name}"' for column in table.columns]
     keys = [f'"{column.name}"' for column in table.primary_key]
     sets = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
     return text(
-        f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(names)}"  # noqa: S608 - our own names
-        f" FROM jsonb_populate_recordset(CAST(NULL AS {table}), CAST(:rows AS jsonb))"
+        f"INSERT INTO {named(table, slot)} ({', '.join(names)}) SELECT {', '.join(names)}"  # noqa: S608 - our own names
+        f" FROM jsonb_populate_recordset(CAST(NULL AS {named(table, slot)}), CAST(:rows AS jsonb))"
         f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets}"
     )
 

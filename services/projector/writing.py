@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import text
@@ -19,11 +19,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.projector import tables
+from services.projector.generations import FIRST, Generation
 from services.projector.readmodels.fact import canonical
 from services.projector.readmodels.rows import Key, Row
 
-NAME = "readmodels"
-"""The name of this set of read models: one cursor for all of them."""
 STANDBY_SECONDS = 1.0
 _UNSTORABLE = ("22", "23", "54")
 """SQLSTATE classes of rows that the tables cannot hold: data, integrity, limits."""
@@ -50,17 +49,23 @@ UPDATE projector.cursor
  WHERE projection = :projection AND ledger = :ledger AND fencing = :fencing
 RETURNING position
 """)
-_RESET = text("""
-UPDATE projector.cursor SET position = 0, fencing = fencing + 1
- WHERE projection = :projection AND ledger = :ledger
-""")
-_PARK = text("""
-INSERT INTO projector.parked (ledger, position, type, error, parked_at)
-VALUES (:ledger, :position, :type, :error, clock_timestamp())
+_PARK = """
+INSERT INTO {parked} (ledger, position, type, error, subject, parked_at)
+VALUES (:ledger, :position, :type, :error, :subject, clock_timestamp())
 ON CONFLICT (ledger, position) DO UPDATE SET error = excluded.error
-""")
-_LOADING = {name: tables.loading(table) for name, table in tables.READ_MODELS.items()}
-_SAVING = {name: tables.saving(table) for name, table in tables.READ_MODELS.items()}
+"""
+_HELD = """
+SELECT DISTINCT ON (subject) subject, position FROM {parked}
+ WHERE ledger = :ledger AND subject <> '' ORDER BY subject, position
+"""
+_ENTRIES = """
+SELECT CAST(to_jsonb(t) AS text) FROM {entry} t
+ WHERE ledger = :ledger AND position = ANY(CAST(:positions AS bigint[]))
+"""
+_PUT_ASIDE = """
+SELECT position FROM {parked}
+ WHERE ledger = :ledger AND position = ANY(CAST(:positions AS bigint[]))
+"""
 _TIMES = {name: tables.times(table) for name, table in tables.READ_MODELS.items()}
 
 
@@ -78,15 +83,21 @@ class Claim:
 
     position: int
     fencing: int
+    held: dict[str, int] = field(default_factory=dict)
+    """Subjects that are parked, and the first position that is: all later ones wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """An event that could not be folded. It stays in the ledger; the projection goes on."""
+    """An event that was not folded, or comes after such a one of its subject.
+
+    It stays in the ledger; the projection goes on with all other subjects.
+    """
 
     position: int
     type: str
     error: str
+    subject: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +113,39 @@ class Folded:
 
 
 class Projection:
-    """The rows of one ledger, for the one who writes them."""
+    """The rows of one generation of a ledger's read models, for the one who writes them."""
 
-    def __init__(self, engine: AsyncEngine, ledger: str) -> None:
+    def __init__(self, engine: AsyncEngine, ledger: str, generation: Generation = FIRST) -> None:
         self._engine = engine
         self.ledger = ledger
-        self._me = {"projection": NAME, "ledger": ledger}
+        self.generation = generation
+        self._me = {"projection": generation.cursor, "ledger": ledger}
+        slot, models = generation.slot, tables.READ_MODELS.items()
+        self._loading = {name: tables.loading(table, slot) for name, table in models}
+        self._saving = {name: tables.saving(table, slot) for name, table in models}
+        parked = tables.named(tables.parked, slot)
+        entry = tables.named(tables.entry, slot)
+        self._entries = text(_ENTRIES.format(entry=entry))
+        self._put_aside = text(_PUT_ASIDE.format(parked=parked))
+        self._parking, self._held = (
+            text(_PARK.format(parked=parked)),
+            text(_HELD.format(parked=parked)),
+        )
 
     @contextlib.asynccontextmanager
     async def claim(self) -> AsyncIterator[Claim]:
         """Wait until nobody else follows this ledger, then hold it with a new fencing token."""
         alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         async with alone.connect() as connection:
-            name = {"name": f"projector/{NAME}/{self.ledger}"}
+            name = {"name": f"projector/{self.generation.cursor}/{self.ledger}"}
             while not (await connection.execute(_LOCK, name)).scalar_one():  # noqa: ASYNC110 - the event is another process's end
                 await asyncio.sleep(STANDBY_SECONDS)
             try:
                 row = (await connection.execute(_CLAIM, self._me)).one()
-                yield Claim(row.position, row.fencing)
+                held = (await connection.execute(self._held, self._me)).all()
+                yield Claim(
+                    row.position, row.fencing, {each.subject: each.position for each in held}
+                )
             finally:
                 await connection.invalidate()  # the lock ends with its session, whatever happened
 
@@ -134,9 +160,23 @@ class Projection:
                 columns = {
                     f"k{i}": list(values) for i, values in enumerate(zip(*wanted, strict=True))
                 }
-                rows = await connection.execute(_LOADING[name], {"ledger": self.ledger} | columns)
+                rows = await connection.execute(
+                    self._loading[name], {"ledger": self.ledger} | columns
+                )
                 found += [(name, _read(name, row)) for row in rows.scalars()]
         return found
+
+    async def entries(self, positions: Sequence[int]) -> list[Row]:
+        """Return the entries of the timeline at some positions."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(self._entries, self._me | {"positions": positions})
+            return [_read("entry", row) for row in found.scalars()]
+
+    async def parked(self, positions: Sequence[int]) -> set[int]:
+        """Return those of some positions that are parked."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(self._put_aside, self._me | {"positions": positions})
+            return set(found.scalars())
 
     async def commit(self, claim: Claim, folded: Folded) -> None:
         """Write rows, parked events and cursor, or raise and write nothing.
@@ -152,15 +192,18 @@ class Projection:
                 if moved.one_or_none() is None:
                     raise Superseded(self.ledger)
                 for name, rows in folded.changes.items():
-                    await connection.execute(_SAVING[name], {"rows": self._write(rows)})
+                    await connection.execute(self._saving[name], {"rows": self._write(rows)})
                 for parked in folded.parked:
-                    await connection.execute(_PARK, self._park(parked))
+                    await connection.execute(self._parking, self._park(parked))
         except DBAPIError as error:
             state = getattr(error.orig, "sqlstate", None) or ""
             if state.startswith(_UNSTORABLE):
                 raise Unstorable(f"{state}: {error.orig}") from error
             raise
         claim.position = folded.position
+        for parked in folded.parked:
+            if parked.subject:
+                claim.held.setdefault(parked.subject, parked.position)
 
     async def seen(self, claim: Claim, head: int, behind_since: str | None) -> None:
         """Note how far the ledger is and since when we are behind; `Superseded` if fenced."""
@@ -170,16 +213,6 @@ class Projection:
             found = await connection.execute(_SEEN, self._me | noted)
             if found.one_or_none() is None:
                 raise Superseded(self.ledger)
-
-    async def forget(self) -> None:
-        """Empty the read models and set the cursor back, so that they are built again.
-
-        Whoever follows is fenced off, claims anew and starts at position 1.
-        """
-        async with self._engine.begin() as connection:
-            await connection.execute(_RESET, self._me)
-            for table in (*tables.READ_MODELS.values(), tables.parked):
-                await connection.execute(table.delete().where(table.c.ledger == self.ledger))
 
     def _move(self, claim: Claim, folded: Folded) -> dict[str, object]:
         return self._me | {
@@ -198,6 +231,7 @@ class Projection:
             "position": parked.position,
             "type": parked.type,
             "error": parked.error[:2000],
+            "subject": parked.subject,
         }
 
 

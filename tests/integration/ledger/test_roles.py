@@ -20,7 +20,8 @@ from services.ledger.pool import Pool
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Reader
 from services.ledger.writer import Writer
-from services.projector.writing import Projection
+from services.projector.generations import Generations
+from services.projector.writing import Folded, Projection
 
 pytestmark = pytest.mark.postgres
 
@@ -41,6 +42,8 @@ ledger.quarantine        SIUdt  -        -      SIU     -         -      -      
 ledger.relay             SIUdt  -        -      SIU     -         -      -        -
 ledger.alembic_version   SIUDT  -        S      -       -         -      S        -
 projector.*              SIUDT  -        -      -       SIUD      -      -        -
+projector.generation     SIUDT  -        -      -       SIU       -      -        -
+projector_b.*            SIUDT  -        -      -       SIUD      -      -        -
 projector.alembic_version SIUDT -        -      -       S         -      -        -
 """
 # Columns that may be updated; all others are refused, by grant or by trigger.
@@ -79,8 +82,11 @@ def expected(role: str, tables: set[str]) -> dict[str, str]:
     rows = [line.split() for line in MAY.strip().split("\n")[1:]]
     column = 1 + ROLES.index(role)
     given = {name: may[column - 1].strip("-") for name, *may in rows}
-    projector = given.pop("projector.*")
-    return {table: projector for table in tables if table.startswith("projector.")} | given
+    models = {name[:-1]: given.pop(name) for name in list(given) if name.endswith(".*")}
+    found = {
+        table: may for start, may in models.items() for table in tables if table.startswith(start)
+    }
+    return found | given
 
 
 async def outcome(sql: database.Connection, statement: str) -> str:
@@ -102,7 +108,8 @@ async def columns(sql: Any) -> dict[str, list[str]]:
     found = await sql.fetch(
         "SELECT c.oid::regclass::text AS name, array_agg(attname::text) AS columns"
         "  FROM pg_class c JOIN pg_attribute ON attrelid = c.oid AND attnum > 0"
-        " WHERE relnamespace IN ('ledger'::regnamespace, 'projector'::regnamespace)"
+        " WHERE relnamespace IN ('ledger'::regnamespace, 'projector'::regnamespace,"
+        " 'projector_b'::regnamespace)"
         "   AND relkind IN ('r', 'p', 'v', 'm') AND NOT attisdropped GROUP BY 1"
     )
     return {row["name"]: row["columns"] for row in found}
@@ -173,7 +180,7 @@ async def test_nobody_but_the_appender_and_the_owner_may_call_a_function(
         "        WHERE has_function_privilege(who, p.oid, 'EXECUTE')) AS who, prosecdef AS definer,"
         "       proowner::regrole::text AS owner, proconfig AS settings"
         "  FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace"
-        " WHERE nspname IN ('ledger', 'projector')",
+        " WHERE nspname IN ('ledger', 'projector', 'projector_b')",
         ["public", *ROLES],
     )
     callers = {row["name"]: row["who"] for row in found}
@@ -255,7 +262,13 @@ async def test_the_projector_needs_one_role(login: Callable[..., Awaitable[str]]
     projection = Projection(engine, "main")
     async with projection.claim() as claim:
         await projection.seen(claim, 5, None)
-    await projection.forget()
+        moved = Folded(3, "2026-03-01T00:00:00Z", {}, [])
+        await projection.commit(claim, moved)
+    generations = Generations(engine, "main")
+    made = await generations.begin()
+    assert await generations.flip(made) is False  # it is behind the live one
+    async with Projection(engine, "main", made).claim() as claim:
+        assert claim.position == 0
     await engine.dispose()
 
 

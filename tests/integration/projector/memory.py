@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.event import Page, RecordedEvent
-from services.projector import tables
+from services.projector import generations, tables
+from services.projector.generations import FIRST, Generation
 from services.projector.runner import Runner
 from services.projector.store import Store
 from services.projector.writing import Projection
@@ -32,13 +33,16 @@ class Memory:
             after += len(batch)
             await asyncio.sleep(0 if batch else 0.02)
 
-    async def page(self, _ledger: str, after: int, **_: Any) -> Page:
-        events = self.log.events[after : after + 1]
+    async def page(self, _ledger: str, after: int, limit: int = 500, **_: Any) -> Page:
+        events = self.log.events[after : after + limit]
         return Page(events=events, head=len(self.log.events), scanned_to=after + len(events))
 
 
-def runner(engine: AsyncEngine, memory: Memory, ledger: str = "main", **how: Any) -> Runner:
-    return Runner(Projection(engine, ledger), memory, memory, **how)  # type: ignore[arg-type]  # all that a runner asks of a ledger
+def runner(
+    engine: AsyncEngine, memory: Memory, ledger: str = "main", generation: Generation = FIRST,
+    **how: Any,
+) -> Runner:  # fmt: skip
+    return Runner(Projection(engine, ledger, generation), memory, memory, **how)  # type: ignore[arg-type]  # all that a runner asks of a ledger
 
 
 @contextlib.asynccontextmanager
@@ -63,8 +67,10 @@ async def project(engine: AsyncEngine, log: Log, size: int = 500, ledger: str = 
 
 
 async def everything(engine: AsyncEngine, ledger: str = "main") -> str:
-    """Return all rows of all read models as text that can be compared."""
+    """Return all rows of all live read models as text that can be compared."""
     async with engine.connect() as connection:
+        slot = (await generations.live(connection, ledger)).slot
+        await connection.execution_options(**tables.at(slot))
         found = {
             name: sorted(
                 json.dumps({k: str(v) for k, v in row.items() if k != "ledger"}, sort_keys=True)
@@ -74,3 +80,12 @@ async def everything(engine: AsyncEngine, ledger: str = "main") -> str:
             for name, table in tables.READ_MODELS.items()
         }
     return json.dumps(found, indent=1)
+
+
+async def parked(engine: AsyncEngine, ledger: str = "main") -> list[dict[str, Any]]:
+    """Return what is parked in the live generation, in order."""
+    async with engine.connect() as connection:
+        slot = (await generations.live(connection, ledger)).slot
+        await connection.execution_options(**tables.at(slot))
+        found = await connection.execute(tables.parked.select().order_by("position"))
+        return [dict(row) for row in found.mappings() if row["ledger"] == ledger]

@@ -8,17 +8,18 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.event import RecordedEvent
 from services.projector import readmodels, tables
+from services.projector.folding import Folding, OutOfOrder, subject_of
 from services.projector.readmodels.fact import Fact
 from services.projector.readmodels.rows import KEYS, LOGS, Rows
-from services.projector.runner import OutOfOrder, Stalled
+from services.projector.runner import GivenUp, Stalled
 from services.projector.store import Store
 from services.projector.writing import Claim, Folded, Projection, Superseded
-from tests.integration.projector.memory import Memory, everything, project, runner, running
+from tests.integration.projector.memory import Memory, everything, parked, project, runner, running
 from tests.unit.projector.recorded import Log, deployment, story
 
 pytestmark = pytest.mark.postgres
@@ -37,15 +38,18 @@ def world() -> Log:
     return log
 
 
-async def test_a_rebuild_gives_the_same_rows(engine: AsyncEngine) -> None:
-    log = world()
-    await project(engine, log)
-    live = await everything(engine)
-    await Projection(engine, "main").forget()
-    assert "pay-2" not in await everything(engine)
-    await project(engine, log)
-    assert await everything(engine) == live
-    assert "pay-2" in live
+def failing_at(patch: pytest.MonkeyPatch, position: int) -> list[int]:
+    """Make the fold of one event fail; return a list that grows with each try."""
+    apply, tries = readmodels.apply, list[int]()
+
+    def failing(fact: Fact, rows: Rows) -> None:
+        if fact.position == position:
+            tries.append(position)
+            raise ValueError("odd")
+        apply(fact, rows)
+
+    patch.setattr(readmodels, "apply", failing)
+    return tries
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -53,13 +57,13 @@ async def test_any_batches_give_the_same_rows(engine: AsyncEngine, seed: int) ->
     log, chance = world(), random.Random(seed)
     whole = Projection(engine, "whole")
     async with whole.claim() as claim:
-        await runner(engine, Memory(log), "whole").apply(claim, log.events)
+        await Folding(whole).apply(claim, log.events)
     parts = Projection(engine, "parts")
     async with parts.claim() as claim:
         while claim.position < len(log.events):
             size = chance.choice([1, 2, 3, 10])
             batch = log.events[claim.position : claim.position + size]
-            await runner(engine, Memory(log), "parts").apply(claim, batch)
+            await Folding(parts).apply(claim, batch)
     assert await everything(engine, "parts") == await everything(engine, "whole")
 
 
@@ -92,7 +96,7 @@ async def test_dying_within_the_transaction_leaves_no_row(engine: AsyncEngine) -
         await connection.execute(text("ALTER TABLE projector.entry RENAME TO away"))
     with pytest.raises(Exception, match="does not exist"):
         async with projection.claim() as claim:
-            await runner(engine, Memory(log)).apply(claim, log.events[:5])
+            await Folding(Projection(engine, "main")).apply(claim, log.events[:5])
     async with engine.begin() as connection:
         await connection.execute(text("ALTER TABLE projector.away RENAME TO entry"))
     assert (await Store(engine).freshness()).position == 0
@@ -104,7 +108,7 @@ async def test_a_batch_that_does_not_follow_the_cursor_is_refused(engine: AsyncE
     async with Projection(engine, "main").claim() as claim:
         for batch in (log.events[1:3], [log.events[0], log.events[2]], [log.events[0]] * 2):
             with pytest.raises(OutOfOrder):
-                await runner(engine, Memory(log)).apply(claim, batch)
+                await Folding(Projection(engine, "main")).apply(claim, batch)
     assert (await Store(engine).freshness()).position == 0
 
 
@@ -114,35 +118,11 @@ async def test_an_older_claim_cannot_write(engine: AsyncEngine) -> None:
     async with Projection(engine, "main").claim() as new:
         assert new.fencing == 1
         with pytest.raises(Superseded):
-            await runner(engine, Memory(log)).apply(old, log.events[:2])
-        await runner(engine, Memory(log)).apply(new, log.events[:2])
+            await Folding(Projection(engine, "main")).apply(old, log.events[:2])
+        await Folding(Projection(engine, "main")).apply(new, log.events[:2])
     with pytest.raises(Superseded):
-        await runner(engine, Memory(log)).apply(Claim(0, new.fencing), log.events[:2])
+        await Folding(Projection(engine, "main")).apply(Claim(0, new.fencing), log.events[:2])
     assert (await Store(engine).freshness()).position == 2
-
-
-async def test_a_rebuild_fences_off_who_follows(engine: AsyncEngine) -> None:
-    log = world()
-    async with Projection(engine, "main").claim() as claim:
-        await runner(engine, Memory(log)).apply(claim, log.events[:2])
-        await Projection(engine, "main").forget()
-        with pytest.raises(Superseded):
-            await runner(engine, Memory(log)).apply(claim, log.events[2:4])
-
-
-async def test_who_is_fenced_off_notices_also_when_nothing_comes_in(
-    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.projector.runner.WATCH_SECONDS", 0.05)
-    log, store = world(), Store(engine)
-    async with running(runner(engine, Memory(log))) as task:
-        assert await store.wait_for(len(log.events), 10)
-        await Projection(engine, "main").forget()
-        await asyncio.wait([task], timeout=5)
-        assert task.done()
-        caught = task.exception()
-        assert isinstance(caught, ExceptionGroup)
-        assert caught.subgroup(Superseded)
 
 
 async def test_a_second_process_waits_until_the_first_one_ends(engine: AsyncEngine) -> None:
@@ -160,24 +140,41 @@ async def test_a_second_process_waits_until_the_first_one_ends(engine: AsyncEngi
     assert order == ["first 1", "second 2"]
 
 
-async def test_an_event_whose_fold_fails_is_put_aside_and_the_rest_goes_on(
+@pytest.mark.parametrize("size", [1, 3, 500])
+async def test_an_event_whose_fold_fails_is_put_aside_with_all_later_ones_of_its_subject(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    log, tries = world(), failing_at(monkeypatch, 8)
+    subject = subject_of(log.events[7])
+    later = [e.position for e in log.events[7:] if subject_of(e) == subject]
+    assert len(later) > 2
+    store = await project(engine, log, size)
+    fresh = await store.freshness()
+    assert (fresh.parked, fresh.events_behind, len(tries)) == (len(later), 0, 3)
+    rows = await parked(engine)
+    assert [row["position"] for row in rows] == later
+    assert {row["subject"] for row in rows} == {subject}
+    assert (rows[0]["type"], rows[0]["error"]) == (log.events[7].type, "ValueError: odd")
+    assert rows[1]["error"] == f"Behind: position 8 of {subject} is parked"
+    async with engine.connect() as connection:
+        await connection.execution_options(**tables.at(tables.SLOTS[0]))
+        shown = set((await connection.execute(select(tables.entry.c.position))).scalars())
+    assert shown == set(range(1, len(log.events) + 1)) - set(later)
+
+
+async def test_a_new_process_knows_what_is_parked(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, apply = world(), readmodels.apply
-
-    def failing(fact: Fact, rows: Rows) -> None:
-        if fact.position == 5:
-            raise ValueError("odd")
-        apply(fact, rows)
-
-    monkeypatch.setattr(readmodels, "apply", failing)
-    store = await project(engine, log)
-    fresh = await store.freshness()
-    assert (fresh.parked, fresh.events_behind) == (1, 0)
-    async with engine.connect() as connection:
-        (row,) = (await connection.execute(tables.parked.select())).mappings()
-    assert (row["position"], row["error"]) == (5, "ValueError: odd")
-    assert row["type"] == log.events[4].type
+    log = world()
+    with monkeypatch.context() as once:
+        failing_at(once, 8)
+        projection = Projection(engine, "main")
+        async with projection.claim() as claim:
+            await Folding(projection).apply(claim, log.events[:9])
+    await project(engine, log)
+    subject = subject_of(log.events[7])
+    later = [e.position for e in log.events[7:] if subject_of(e) == subject]
+    assert [row["position"] for row in await parked(engine)] == later
 
 
 async def test_a_row_that_no_table_can_hold_is_found_and_put_aside(engine: AsyncEngine) -> None:
@@ -185,8 +182,13 @@ async def test_a_row_that_no_table_can_hold_is_found_and_put_aside(engine: Async
     story(log)
     log.events[2].event["data"]["reviewer"] = "not for \x00 PostgreSQL"  # no ledger lets this in
     store = await project(engine, log)
-    assert (await store.freshness()).parked == 1
-    assert len((await store.release("pay-1")).timeline) == len(log.events) - 1
+    subject = subject_of(log.events[2])
+    later = [e.position for e in log.events[2:] if subject_of(e) == subject]
+    assert [row["position"] for row in await parked(engine)] == later
+    assert "unsupported Unicode" in (await parked(engine))[0]["error"]
+    shown = {entry.position for entry in (await store.release("pay-1")).timeline}
+    assert len(shown) > len(log.events) / 2
+    assert not shown & set(later)
 
 
 async def test_a_feed_that_hangs_is_opened_anew(
@@ -204,6 +206,9 @@ async def test_a_feed_that_hangs_is_opened_anew(
         await it.run()
     assert caught.group_contains(Stalled)
     assert "events wait" in str(await it.stalled())
+    with pytest.raises(ExceptionGroup) as caught:
+        await it.run()
+    assert caught.group_contains(GivenUp)
     fresh = await Store(engine).freshness()
     assert fresh.events_behind == len(world().events)
     assert fresh.seconds_behind >= 0
@@ -224,14 +229,17 @@ async def test_what_comes_in_is_seen_at_once(engine: AsyncEngine) -> None:
 async def test_the_tables_are_those_that_the_migration_makes(engine: AsyncEngine) -> None:
     query = text(
         "SELECT table_name, column_name, data_type, udt_name, is_nullable"
-        " FROM information_schema.columns WHERE table_schema = 'projector'"
+        " FROM information_schema.columns WHERE table_schema = :schema"
     )
     async with engine.connect() as connection:
-        found = {
-            (row.table_name, row.column_name): (row.udt_name, row.is_nullable == "YES")
-            for row in await connection.execute(query)
-            if row.table_name != "alembic_version"
-        }
+        found, second = [
+            {
+                (row.table_name, row.column_name): (row.udt_name, row.is_nullable == "YES")
+                for row in await connection.execute(query, {"schema": slot})
+                if row.table_name != "alembic_version"
+            }
+            for slot in tables.SLOTS
+        ]
     names = {"text": "text", "big_integer": "int8", "integer": "int4", "boolean": "bool",
              "JSONB": "jsonb", "TIMESTAMP": "timestamptz", "double": "float8",
              "ARRAY": "_text"}  # fmt: skip
@@ -241,6 +249,7 @@ async def test_the_tables_are_those_that_the_migration_makes(engine: AsyncEngine
         for column in table.columns
     }
     assert found == ours
+    assert second == {k: v for k, v in ours.items() if k[0] not in {"cursor", "generation"}}
 
 
 def test_the_keys_of_the_folds_are_those_of_the_tables() -> None:

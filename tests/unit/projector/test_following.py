@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from contracts.event import Page, RecordedEvent
-from services.projector.runner import OutOfOrder, Runner
+from services.projector.folding import OutOfOrder
+from services.projector.runner import Runner
 from services.projector.writing import Claim
 from tests.unit.projector.recorded import Log, story
 

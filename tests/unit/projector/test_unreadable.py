@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contracts.event import OURS
-from services.projector.runner import Runner
+from services.projector.folding import Folding
 from services.projector.writing import Claim, Folded
 from tests.unit.projector.recorded import Log, digest
 
@@ -34,11 +34,14 @@ async def test_unreadable_events_are_parked_with_a_reason_and_stop_nothing() -> 
         scan,
         scan.model_copy(update={"position": 2, "event": scan.event | {"data": {"digest": 1}}}),
         scan.model_copy(
-            update={"position": 3, "event": scan.event | {"type": f"{OURS}artifact.scanned.v9"}}
+            update={
+                "position": 3,
+                "event": scan.event | {"type": f"{OURS}artifact.scanned.v9"},
+                "versions": {"artifact:other": 1},
+            }
         ),
     ]
-    runner = Runner(tables, None, None)  # type: ignore[arg-type]  # all that folding asks of them
-    await runner.apply(Claim(0, 1), events)
+    await Folding(tables).apply(Claim(0, 1), events)  # type: ignore[arg-type]  # all that it asks
     (folded,) = tables.committed
     assert folded.position == 3
     assert [row["position"] for row in folded.changes["entry"]] == [1]

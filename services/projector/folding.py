@@ -1,0 +1,133 @@
+"""Folds batches into the rows of a projection: events → rows, cursor, and what is parked.
+
+The rule of positions: an event is folded when it is the cursor's next one; anything else is refused
+before a row is touched.
+
+An event that cannot be folded is tried `TRIES` times and then parked, with every later event of its
+subject: what is shown of that subject stays as it was, and is never folded over a gap. All others
+go on. A rebuild folds what is parked, in its order: docs/operations.md, "A projection is parked".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from contracts import upcasting
+from contracts.event import RecordedEvent
+from services.kit import logs, metrics
+from services.projector import readmodels
+from services.projector.generations import NAME
+from services.projector.readmodels.fact import Fact
+from services.projector.readmodels.rows import Rows
+from services.projector.writing import Claim, Folded, Parked, Projection, Unstorable
+
+TRIES = 3
+_log = logs.get(__name__)
+
+
+class OutOfOrder(Exception):
+    """The feed broke its promise: positions did not follow the cursor. Nothing was folded."""
+
+
+class Behind(Exception):
+    """An earlier event of the same subject is parked."""
+
+
+class Folding:
+    """Applies batches to one projection."""
+
+    def __init__(self, projection: Projection) -> None:
+        self._projection = projection
+
+    async def apply(self, claim: Claim, batch: list[RecordedEvent], tries: int = 1) -> None:
+        """Fold and commit a batch; an event that cannot be shown is found and parked."""
+        expected = range(claim.position + 1, claim.position + 1 + len(batch))
+        if [event.position for event in batch] != list(expected):
+            raise OutOfOrder(f"expected {expected}, got {[e.position for e in batch][:3]} …")
+        try:
+            await self._projection.commit(claim, await self._fold(batch, claim.held))
+        except Unstorable as error:
+            if len(batch) > 1:
+                half = len(batch) // 2
+                await self.apply(claim, batch[:half])
+                await self.apply(claim, batch[half:])
+            elif tries < TRIES:
+                await self.apply(claim, batch, tries + 1)
+            else:
+                await self._projection.commit(claim, _parked(batch[0], error))
+
+    async def _fold(self, batch: list[RecordedEvent], held: Mapping[str, int]) -> Folded:
+        rows, failed = Rows(), dict[int, Exception]()
+        facts = _read(batch, failed)
+        while wanted := _wanted(facts, rows, failed):
+            rows.load(wanted, await self._projection.load(wanted))
+        by_position, held = {fact.position: fact for fact in facts}, dict(held)
+        for event in batch:
+            subject, position = subject_of(event), event.position
+            if subject in held:
+                failed[position] = Behind(f"position {held[subject]} of {subject} is parked")
+            elif position not in failed and (error := _tried(by_position[position], rows)):
+                failed[position] = error
+            if position in failed and subject:
+                held.setdefault(subject, position)
+        parked = [
+            _park(event, failed[event.position]) for event in batch if event.position in failed
+        ]
+        return Folded(batch[-1].position, Fact(batch[-1]).recorded_at, rows.changes(), parked)
+
+
+def subject_of(event: RecordedEvent) -> str:
+    """Return what an event is about before all else: the first subject that it names."""
+    return next(iter(event.versions), "")
+
+
+def _tried(fact: Fact, rows: Rows) -> Exception | None:
+    """Fold an event; return what the last try raised. One odd event must not stop all others."""
+    for _ in range(TRIES):
+        try:
+            readmodels.apply(fact, rows)
+        except Exception as error:  # noqa: BLE001 - whatever our own code raises over odd data
+            last = error
+        else:
+            return None
+    return last
+
+
+def _read(batch: list[RecordedEvent], failed: dict[int, Exception]) -> list[Fact]:
+    facts = []
+    for event in batch:
+        try:
+            facts.append(Fact(upcasting.read(event)))
+        except upcasting.CannotRead as error:
+            failed[event.position] = error
+    return facts
+
+
+def _wanted(
+    facts: list[Fact], rows: Rows, failed: dict[int, Exception]
+) -> set[tuple[str, tuple[str, ...]]]:
+    wanted = set()
+    for fact in facts:
+        try:
+            wanted |= readmodels.keys(fact, rows)
+        except Exception as error:  # noqa: BLE001 - as in the fold
+            failed[fact.position] = error
+    return wanted
+
+
+def _park(event: RecordedEvent, error: Exception) -> Parked:
+    # These say all in their message; others need their traceback.
+    known = isinstance(error, Unstorable | upcasting.CannotRead | Behind)
+    _log.error(
+        "projector.parked",
+        position=event.position,
+        error=str(error),
+        exc_info=None if known else error,
+    )
+    kind = str(event.event.get("type", ""))
+    metrics.count("rlg_projection_parked_total", projection=NAME)
+    return Parked(event.position, kind, f"{type(error).__name__}: {error}", subject_of(event))
+
+
+def _parked(event: RecordedEvent, error: Exception) -> Folded:
+    return Folded(event.position, Fact(event).recorded_at, {}, [_park(event, error)])
