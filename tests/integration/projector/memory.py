@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.event import Page, RecordedEvent
+from services.kit import database
 from services.projector import generations, tables
 from services.projector.generations import FIRST, Generation
 from services.projector.runner import Runner
@@ -89,3 +90,13 @@ async def parked(engine: AsyncEngine, ledger: str = "main") -> list[dict[str, An
         await connection.execution_options(**tables.at(slot))
         found = await connection.execute(tables.parked.select().order_by("position"))
         return [dict(row) for row in found.mappings() if row["ledger"] == ledger]
+
+
+@contextlib.asynccontextmanager
+async def engine_at(url: str) -> AsyncIterator[AsyncEngine]:
+    """Lend an engine on a database."""
+    engine = database.engine(url, "test")
+    try:
+        yield engine
+    finally:
+        await engine.dispose()

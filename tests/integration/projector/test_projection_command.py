@@ -1,0 +1,53 @@
+"""The commands of docs/operations.md, "Rebuild a read model", as their user gives them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.projector.generations import Generations
+from services.projector.store import Store
+from tests.integration.ledger.redacting import redacting
+from tests.integration.projector.memory import engine_at
+from tests.integration.running.served import listening_at
+
+pytestmark = pytest.mark.postgres
+
+
+async def test_replay_list_and_back(database_url: str, tmp_path: Path) -> None:
+    async with redacting(database_url, tmp_path) as desk, engine_at(database_url) as engine:
+        for number in range(1, 8):
+            await desk.post(number)
+        async with listening_at(desk.service.app) as port:
+
+            async def projection(command: str, key: str = "demo-key") -> tuple[int, str]:
+                environ = {
+                    "PATH": os.environ["PATH"], "COLUMNS": "200", "DATABASE_URL": database_url,
+                    "RLG_LEDGER_URL": f"http://127.0.0.1:{port}", "RLG_SERVICE_KEY": key,
+                }  # fmt: skip
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "services", "projection", command, env=environ,
+                    stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+                )  # fmt: skip
+                out, _ = await asyncio.wait_for(process.communicate(), 60)
+                return process.returncode or 0, out.decode()
+
+            assert "generation 1 is live" in (await projection("list"))[1]
+            code, said = await projection("back")
+            assert (code, "no earlier read models of main" in said) == (1, True), said
+            code, said = await projection("replay", key="nobody")
+            assert (code, "not known" in said, "Traceback" in said) == (1, True, False), said
+            code, said = await projection("replay")
+            assert (code, "generation 2 is live: 7 events" in said) == (0, True), said
+            assert "as a fold of their own gives them" in said
+            assert (await Store(engine).freshness()).position == 7
+            assert len((await Store(engine).now(None)).recent) == 7
+            assert "generation 1: kept" in (await projection("list"))[1]
+            code, said = await projection("back")
+            assert (code, "generation 1 is live again" in said) == (0, True), said
+            assert (await Generations(engine, "main").live()).number == 1
+            assert len((await Store(engine).now(None)).recent) == 7
