@@ -162,6 +162,8 @@ class Relay:
             await self._producer.land(first)
             place.flights.popleft()
             self._moved(place, position)
+        elif place.flights:  # nobody knows yet what becomes of them
+            return
         self._healthy()
 
     async def _start_over(self, place: _Place, failure: Undelivered, pause: float) -> None:

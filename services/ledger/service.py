@@ -78,6 +78,8 @@ class _Parts:
         self._admitted: set[str] = set()
         self._admitting = asyncio.Lock()
         self._relays: dict[str, Relay] = {}
+        self._no_topics: str | None = None
+        """Why there are no topics to work on, as of the last look."""
         self.reader = _reader(url, settings)
         self.preflights = {
             base: Preflight(base.url, REVISION, name=base.name, certified=settings.certified)
@@ -202,7 +204,12 @@ class _Parts:
 
     async def _with_topics(self, run: Callable[[], Awaitable[None]]) -> None:
         """Work only on topics that are there and fit; `background` tries again if they are not."""
-        await ensure_topics(str(self._bootstrap))
+        try:
+            await ensure_topics(str(self._bootstrap))
+        except Exception as error:
+            self._no_topics = str(error) or type(error).__name__
+            raise
+        self._no_topics = None
         await run()
 
     async def _relay(self, name: str) -> None:
@@ -223,7 +230,7 @@ class _Parts:
         """Return None when relays and ingest work, or when there is no broker to work with."""
         if self._ingest is None:
             return None
-        complaints = [await self._ingest.check()]
+        complaints = [self._no_topics, await self._ingest.check()]
         for name in self._settings.ledgers:
             relay = self._relays.get(name)
             complaints.append(await relay.check() if relay else f"nobody relays {name} yet")

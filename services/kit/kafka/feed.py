@@ -69,6 +69,9 @@ class KafkaFeed:
         records = await listener.read(LIMIT, self._silence)
         arrivals = (gapless.Arrival(dict(r.headers), r.value) for r in records)
         taken = gapless.take(arrivals, reader.ledger, reader.epoch, reader.cursor)
+        if taken.gap:  # told here: the ledger may have nothing with which to fill it
+            last = reader.cursor + len(taken.events)
+            _log.info("feed.gap", ledger=reader.ledger, after=last, shows=taken.reaches)
         return reader.hear(taken, silent=not records)
 
 

@@ -51,6 +51,8 @@ class KafkaProducer:
         self._live: AIOKafkaProducer | None = None
         self._grounded: Exception | None = None
         """Why no flight begins."""
+        self._counted = False
+        """Whether a broker has acknowledged a record of the producer inside."""
 
     async def deliver(self, records: Sequence[Record]) -> None:
         """Return when every record is acknowledged, or raise `Undelivered`.
@@ -63,8 +65,9 @@ class KafkaProducer:
     async def begin(self, records: Sequence[Record]) -> Flight:
         """Hand records over and do not wait for what becomes of them: `land` says so.
 
-        Several flights may be in the air; they land in the order in which they began. Once one has
-        not got off whole none begins until it has landed: a later one would overtake it.
+        Only the first record of a new producer is waited for. Several flights may be in the air;
+        they land in the order in which they began. Once one has not got off whole none begins until
+        it has landed: a later one would overtake it.
         """
         flight = Flight(failure=self._grounded)
         if flight.failure is not None:
@@ -93,6 +96,7 @@ class KafkaProducer:
     async def close(self) -> None:
         """Flush what can be flushed and disconnect. The next delivery makes a new producer."""
         producer, self._live, self._grounded = self._live, None, None
+        self._counted = False
         if producer is None:
             return
         if not await ends_well(
@@ -114,6 +118,19 @@ class KafkaProducer:
             # Some outcomes nobody will ask for: they must not be logged as forgotten.
             future.add_done_callback(_outcome)
             sent.append(future)
+            if not self._counted:
+                await self._first(future)
+
+    async def _first(self, future: asyncio.Future[Any]) -> None:
+        """Let the first record of a new producer land alone.
+
+        A broker takes any sequence number as a producer's first: had the first batch been given up
+        (no leader), the next one would be taken nevertheless, and stand before it. From here on it
+        is refused.
+        """
+        await asyncio.wait({future})
+        future.result()
+        self._counted = True
 
     async def _started(self) -> AIOKafkaProducer:
         if self._live is None:
