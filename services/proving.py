@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,8 +11,10 @@ import typer
 import uvloop
 from rich.progress import Progress
 
+from contracts.problem import Problem
 from services import assembly, run
 from services.kit import witnessing
+from services.kit.settings import SettingsError
 
 if TYPE_CHECKING:
     from services.ledger.sealing.site import Site
@@ -51,33 +55,48 @@ def seal_rotate(
         bool, typer.Option(help="only make the new key, to hand its public half to witnesses")
     ] = False,
 ) -> None:
-    """Replace a key of a running ledger; recorded for ever."""
-    from services.ledger.sealing import rotation  # noqa: PLC0415 - not needed to serve
-    from services.ledger.sealing.site import rotate  # noqa: PLC0415 - not needed to serve
+    """Replace a key of a ledger; recorded for ever."""
+    from services.ledger.sealing import site  # noqa: PLC0415 - not needed to serve
 
-    site = _site(ledger)
-    run.say(f"the new key: {rotation.prepare(site.keys, which)[1]}")
-    if prepare:
-        return
-    position = uvloop.run(rotate(site, which, reason))
-    run.say(f"position {position} says so: what the old key signs from there on is void")
-    run.say("the sealer takes the new key by itself; start the others again")
+    with _plainly():
+        if prepare:
+            run.say(f"the new key: {site.prepare(_site(ledger), which)[1]}")
+            return
+        found = uvloop.run(site.rotate(_site(ledger), which, reason))
+    run.say(f"the new key: {found.introduced}")
+    run.say(f"position {found.position} says so: what the old key signs from there on is void")
+    later = {
+        "sealer": "the sealer takes it by itself, when it seals that position",
+        "receipts": "start the ledger's processes: until then receipts are void",
+        "attester": "start the ledger's processes: until then the old key signs packs",
+    }
+    run.say(later[which])
 
 
 @seal.command("gap")
 def seal_gap(
     reason: Annotated[str, typer.Option(help="why, for example: restored from Tuesday's backup")],
     ledger: Annotated[str, typer.Option(help="the ledger's name")] = "main",
+    *,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="not one event is left, and that is meant")
+    ] = False,
 ) -> None:
     """Declare what a restored backup has lost, and begin a new log over the rest."""
-    from services.ledger.sealing.gap import declare  # noqa: PLC0415 - not needed to serve
+    from services.ledger.sealing import gap  # noqa: PLC0415 - not needed to serve
 
     site = _site(ledger)
-    with Progress(transient=True) as progress:
+    with _plainly(), Progress(transient=True) as progress:
         task = progress.add_task("comparing what is left with what was sealed", total=None)
-        found = uvloop.run(declare(site, reason, lambda count: progress.advance(task, count)))
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+
+        found = uvloop.run(gap.declare(site, reason, advance, everything=everything))
     run.say(f"positions {found.first} to {found.last} are declared lost")
     run.say(f"the log {found.former} is closed; the log {found.origin} begins")
+    key = (site.keys / "sealer.vkey").read_text(encoding="utf-8").strip()
+    run.say(f"for witnesses (their file `logs`) and auditors: {key}")
 
 
 @seal.command("witness")
@@ -88,6 +107,22 @@ def seal_witness(
     """Make a witness's key; what it watches is listed in the file `logs` beside it."""
     witnessing.make(folder, name)
     run.say((folder / witnessing.VKEY).read_text(encoding="utf-8").strip())
+
+
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    """Tell in a sentence what a person can mend."""
+    from services.kit.database import DatabaseError  # noqa: PLC0415 - not needed to serve
+    from services.kit.tlog.merkle import ProofError  # noqa: PLC0415
+    from services.ledger.sealing.resume import SealerRefuses  # noqa: PLC0415
+    from services.ledger.sealing.shelf import Overwritten  # noqa: PLC0415
+    from services.ledger.sealing.state import StateMoved  # noqa: PLC0415
+
+    known = (Problem, ProofError, SealerRefuses, Overwritten, StateMoved, OSError, *DatabaseError)
+    try:
+        yield
+    except known as error:
+        raise SettingsError(str(error) or type(error).__name__) from error
 
 
 def _site(ledger: str) -> Site:

@@ -20,6 +20,7 @@ from services.ledger import hot
 from services.ledger.evidence.collect import collect
 from services.ledger.evidence.pack import Contents, write
 from services.ledger.hot import Desk
+from services.ledger.sealing import succession
 from services.ledger.sealing.anchor import PATH
 from services.ledger.sealing.shelf import CHECKPOINT
 
@@ -55,6 +56,20 @@ async def tile(ledger: str, path: str, desk: AtDesk) -> Response:
         raise NotFound(str(error)) from None
     content = await asyncio.to_thread(desk.published.file, ledger, wanted.path)
     return Response(content, media_type="application/octet-stream", headers=_FOREVER)
+
+
+@router.get(f"/{succession.FOLDER}/{{key}}", response_class=Response)
+async def rotated(ledger: str, key: str, desk: AtDesk) -> Response:
+    """Give what shows a replaced key's successor: the event, with its proof under the old key.
+
+    `key`: the first 32 hex digits of the SHA-256 of the old key (vkey). 404: it is not replaced.
+    """
+    desk.reader.ledger(ledger)
+    if not re.fullmatch(r"[0-9a-f]{32}", key, re.ASCII):
+        raise NotFound(f"there is no {succession.FOLDER}/{key[:40]}")
+    path = f"{succession.FOLDER}/{key}"
+    content = await asyncio.to_thread(desk.published.file, ledger, path)
+    return Response(content, media_type="application/json", headers=_NOW)
 
 
 @router.get("/anchor/{path:path}", response_class=Response)

@@ -33,6 +33,8 @@ from services.ledger.sealing.shelf import sync_folder
 SEALER, NAMING, RECEIPTS = "sealer.skey", "naming.pem", "receipts.skey"
 ATTESTER = "attester.pem"
 POLICY, RETIRED = "policy", "retired"
+GAP = "gap.json"
+"""What `gap` has in hand; while it is there, it is to be ended first."""
 PRIVATE = 0o600
 PUBLIC = {
     SEALER: "sealer.vkey",
@@ -63,15 +65,15 @@ def make(folder: Path, origin: str) -> None:
         raise SettingsError(f"{folder} has {', '.join(taken)} already; nothing was made")
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        signer = Ed25519Signer.generate(origin)
+        log = Ed25519Signer.generate(origin)
         receipts = Ed25519Signer.generate(f"{origin}/receipts")
-        texts = {SEALER: signer.verifier.vkey, RECEIPTS: receipts.verifier.vkey}
+        texts = {SEALER: log.verifier.vkey, RECEIPTS: receipts.verifier.vkey}
     except NotANote as error:
         raise SettingsError(str(error)) from None
     naming = NamingKey.generate()
     attester = Ed25519PrivateKey.generate()
     private = {
-        SEALER: signer.skey.encode(),
+        SEALER: log.skey.encode(),
         RECEIPTS: receipts.skey.encode(),
         NAMING: naming.pem(),
         ATTESTER: _pem(attester),
@@ -86,13 +88,13 @@ def make(folder: Path, origin: str) -> None:
 
 def sealer(folder: Path) -> SealerKeys:
     """Read the sealer's keys, or raise `SettingsError`."""
-    return SealerKeys(_signer(folder / SEALER), _naming(folder / NAMING))
+    return SealerKeys(signer(folder / SEALER), _naming(folder / NAMING))
 
 
 def receipts(folder: Path) -> Ed25519Signer | None:
     """Read the key for receipts; None when there is none here: receipts go unsigned."""
     file = folder / RECEIPTS
-    return _signer(file) if file.exists() else None
+    return signer(file) if file.exists() else None
 
 
 def attester(folder: Path) -> Signer | None:
@@ -116,13 +118,18 @@ def public(folder: Path) -> dict[str, bytes]:
     return {told: file.read_bytes() for told, file in found.items() if file.exists()}
 
 
-def renew(folder: Path, private: str, target: Path) -> None:
-    """Make another key of the kind and the name of one that is there, in a file of its own."""
+def coming(folder: Path, private: str) -> Path:
+    """Return where the key lies that is to take a private key's place."""
+    return folder / f"{private}.next"
+
+
+def renew(folder: Path, private: str) -> None:
+    """Make another key of the kind and the name of one that is there: the coming one."""
     if private == ATTESTER:
         content = _pem(Ed25519PrivateKey.generate())
     else:
-        content = Ed25519Signer.generate(_signer(folder / private).name).skey.encode()
-    replace(target, content, PRIVATE)
+        content = Ed25519Signer.generate(signer(folder / private).name).skey.encode()
+    replace(coming(folder, private), content, PRIVATE)
 
 
 def public_of(private: Path) -> str:
@@ -130,7 +137,7 @@ def public_of(private: Path) -> str:
     if private.name.startswith(ATTESTER):
         _check_private(private)
         return _public_pem(load_pem_private_key(private.read_bytes(), password=None)).decode()
-    return _signer(private).verifier.vkey
+    return signer(private).verifier.vkey
 
 
 def replace(file: Path, content: bytes, mode: int = 0o644) -> None:
@@ -153,7 +160,8 @@ def _public_pem(private: Any) -> bytes:
     return public
 
 
-def _signer(file: Path) -> Ed25519Signer:
+def signer(file: Path) -> Ed25519Signer:
+    """Read a private key for notes, or raise `SettingsError`."""
     _check_private(file)
     try:
         return Ed25519Signer.parse(file.read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from services.kit.settings import SettingsError
-from services.ledger.sealing.shelf import Overwritten
+from services.ledger.sealing.shelf import CHECKPOINT, Overwritten
 from services.ledger.sealing.state import State, StateMoved
 
 if TYPE_CHECKING:
@@ -67,6 +67,9 @@ class ObjectShelf:
         """See `Shelf`."""
         whole, _, last = self.url.rpartition("/")
         parent, paths = _bucket(whole), self._bucket.paths("")
+        there, here = parent.get(f"{last}{ending}/{CHECKPOINT}"), self._bucket.get(CHECKPOINT)
+        if there is not None and here is not None and there[0] != here[0]:
+            raise Overwritten(f"{self.url}{ending} is there already")
         for path in paths:
             parent.copy(f"{last}/{path}", f"{last}{ending}/{path}")
         self._bucket.delete(paths)

@@ -4,28 +4,31 @@
 position P. 3. `turn` puts the new key in the old one's place and notes `<which> <vkey> <P>` in the
 file `retired`: what the old key signed about trees smaller than P, or of receipts below P, holds.
 
-For the sealer's key the sealer itself takes the third step, in the pass that seals position P: that
-checkpoint is signed by both keys, so that whoever trusts the old one can follow. A crash between
-any two steps is made good by the next start, because the new key lies under its passing name until
-everything else is done. The naming key is never replaced: every uid would change.
+For the sealer's key the sealer itself takes the third step, when it has sealed position P: that
+checkpoint is signed by both keys and published first, and the event is kept with its proof, so that
+whoever trusts the old key can follow (`succession`). A crash between any two steps is made good by
+the next start, because the new key lies under its passing name until everything else is done. The
+naming key is never replaced: every uid would change.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.kit.settings import SettingsError
 from services.kit.tlog.checkpoint import Checkpoint, open_note
-from services.kit.tlog.keys import NotANote
 from services.kit.tlog.note import Ed25519Signer, Ed25519Verifier, Note
 from services.ledger.sealing import keys
 from services.ledger.sealing.leaves import Row
+from services.ledger.sealing.shelf import sync_folder
 
 TYPE = "org.releaseledger.key.rotated.v1"
 SOURCE = "/ledger/keys"
+GAP, GAPS = "org.releaseledger.gap.declared.v1", "/ledger/gaps"
+"""Type and source of the event that closes a log (`gap`)."""
 ROTATED = {"sealer": keys.SEALER, "receipts": keys.RECEIPTS, "attester": keys.ATTESTER}
 """What can be replaced → its private file."""
 
@@ -39,6 +42,14 @@ class Former:
     below: int
 
 
+@dataclass(frozen=True, slots=True)
+class Turning:
+    """The sealer's key ends at a position, where this one takes its place."""
+
+    position: int
+    coming: Ed25519Signer
+
+
 def prepare(folder: Path, which: str) -> tuple[str, str]:
     """Make the new key, if it is not there yet; return the old and the new public key.
 
@@ -50,28 +61,30 @@ def prepare(folder: Path, which: str) -> tuple[str, str]:
             + (", for all uids come from it" if which == "naming" else "")
         )
     private = ROTATED[which]
-    coming = folder / f"{private}.next"
-    if not coming.exists():
-        keys.renew(folder, private, coming)
-    return keys.public_of(folder / private), keys.public_of(coming)
+    if not keys.coming(folder, private).exists():
+        keys.renew(folder, private)
+    return keys.public_of(folder / private), keys.public_of(keys.coming(folder, private))
 
 
 def turn(folder: Path, which: str, position: int) -> None:
     """Put the prepared key in its place. Again, after a crash at any moment, does the rest."""
     private = ROTATED[which]
-    coming, now = folder / f"{private}.next", folder / private
+    coming, now = keys.coming(folder, private), folder / private
     if not coming.exists():
         return
     old, new = keys.public_of(now), keys.public_of(coming)
-    if all(each.key != old for each in former(folder)) and old != new:
-        with (folder / keys.RETIRED).open("a", encoding="utf-8") as file:
-            file.write(f"{which} {old.encode().hex() if which == 'attester' else old} {position}\n")
+    if which != "attester" and old not in {each.key for each in former(folder)}:
+        file = folder / keys.RETIRED
+        known = file.read_text(encoding="utf-8") if file.exists() else ""
+        keys.replace(file, f"{known}{which} {old} {position}\n".encode())
     policy = folder / keys.POLICY
     if which == "sealer" and policy.exists():
-        text = policy.read_text(encoding="utf-8")
-        keys.replace(policy, text.replace(f"log {old}", f"log {new}").encode())
+        lines = policy.read_text(encoding="utf-8").split("\n")
+        ours = (each.replace(old, new) if each.split()[:1] == ["log"] else each for each in lines)
+        keys.replace(policy, "\n".join(ours).encode())
     keys.replace(folder / keys.PUBLIC[private], f"{new.strip()}\n".encode())
     coming.replace(now)
+    sync_folder(folder)
 
 
 def former(folder: Path) -> list[Former]:
@@ -81,10 +94,7 @@ def former(folder: Path) -> list[Former]:
         return []
     try:
         rows = [line.split() for line in file.read_text(encoding="utf-8").splitlines() if line]
-        return [
-            Former(which, bytes.fromhex(key).decode() if which == "attester" else key, int(below))
-            for which, key, below in rows
-        ]
+        return [Former(which, key, int(below)) for which, key, below in rows]
     except ValueError as error:
         raise SettingsError(f"{file}: {error}") from None
 
@@ -106,12 +116,32 @@ def holding(retired: Sequence[Former], which: str, number: int) -> list[Ed25519V
     return [Ed25519Verifier.parse(each.key) for each in fitting]
 
 
-def introduced(row: Row) -> str | None:
-    """Return the sealer's new public key when an event says that it was replaced."""
-    if row.type != TYPE or row.source != SOURCE or row.body is None:
+def introduction(body: bytes, retired: str | None = None) -> str | None:
+    """Return the sealer's new public key when a body says that its key was replaced.
+
+    `retired`: only when it was this one.
+    """
+    event = json.loads(body)["event"]
+    if (event["type"], event["source"]) != (TYPE, SOURCE) or event["data"]["key"] != "sealer":
         return None
-    data = json.loads(row.body)["event"]["data"]
-    return str(data["introduced"]) if data["key"] == "sealer" else None
+    data = event["data"]
+    return str(data["introduced"]) if retired in {None, data["retired"]} else None
+
+
+def last(rows: Iterable[Row]) -> tuple[int, str] | None:
+    """Return the position of the last event that replaced the sealer's key, and the new key.
+
+    None when there is none in the present log: a gap closes a log, and with it what was said of
+    its keys.
+    """
+    found: tuple[int, str] | None = None
+    for row in rows:
+        if row.body is not None and (row.type, row.source) == (TYPE, SOURCE):
+            key = introduction(row.body)
+            found = found if key is None else (row.position, key)
+        elif (row.type, row.source) == (GAP, GAPS):
+            found = None
+    return found
 
 
 class Rotation:
@@ -122,40 +152,21 @@ class Rotation:
         self._folder = folder
         self.retired = [] if folder is None else former(folder)
 
-    @property
-    def coming(self) -> Ed25519Signer | None:
-        """The next key; it may come while the sealer runs."""
-        return None if self._folder is None else _coming(self._folder)
-
-    def turn(self, position: int) -> None:
+    def turn(self, turning: Turning) -> None:
         """Put the next key in its place; the sealer begins again with it."""
         if self._folder is not None:
-            turn(self._folder, "sealer", position)
+            turn(self._folder, "sealer", turning.position)
 
-    def turning(self, rows: Sequence[Row], present: str) -> int | None:
+    def turning(self, rows: Sequence[Row], present: str) -> Turning | None:
         """Return where the present key is replaced by the coming one; None: in none of the rows.
 
         Raises `LookupError` for a key that is not here: the present one must not sign on.
         """
-        known = {present, *(each.key for each in self.retired)}
-        last, where = None, 0
-        for row in rows:
-            if (key := introduced(row)) is not None:
-                last, where = key, row.position
-        if last is None or last in known:
+        where, key = last(rows) or (0, present)
+        if key in {present, *(each.key for each in self.retired)}:
             return None
-        coming = self.coming
-        if coming is None or last != coming.verifier.vkey:
+        file = None if self._folder is None else keys.coming(self._folder, keys.SEALER)
+        coming = keys.signer(file) if file is not None and file.exists() else None
+        if coming is None or key != coming.verifier.vkey:
             raise LookupError(f"position {where}: the sealer's key was replaced by one not here")
-        return where
-
-
-def _coming(folder: Path) -> Ed25519Signer | None:
-    """Read the sealer's next key; None when no rotation is under way. Raises `SettingsError`."""
-    file = folder / f"{keys.SEALER}.next"
-    if not file.exists():
-        return None
-    try:
-        return Ed25519Signer.parse(file.read_text(encoding="utf-8"))
-    except (NotANote, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file}: {error}") from None
+        return Turning(where, coming)

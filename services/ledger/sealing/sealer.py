@@ -17,17 +17,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from services.kit import clock, metrics
 from services.kit.tlog import checkpoint, merkle
 from services.kit.tlog.checkpoint import Checkpoint
-from services.kit.tlog.keys import NotANote
-from services.kit.tlog.note import Ed25519Signer, Note, Unsigned
+from services.kit.tlog.note import Ed25519Signer, Note
 from services.kit.tlog.tiles import Edge, Files, TileReader
+from services.ledger.sealing import resume, succession
 from services.ledger.sealing import shelf as shelves
 from services.ledger.sealing.keys import SealerKeys
 from services.ledger.sealing.leaves import Row, Tampered, leaf_of, leaves_of
-from services.ledger.sealing.rotation import Rotation, open_log
+from services.ledger.sealing.resume import SealerRefuses
+from services.ledger.sealing.rotation import Rotation, Turning
 from services.ledger.sealing.shelf import CHECKPOINT, Faded, Shelf
 from services.ledger.sealing.source import Source
 from services.ledger.sealing.state import State, StateMoved, StateStore
@@ -36,10 +38,6 @@ BATCH = 2048
 """Events sealed by one pass at most; while more are waiting, pass follows pass without a pause."""
 REFRESH_SECONDS = 60
 """How old a published checkpoint becomes before witnesses are asked again."""
-
-
-class SealerRefuses(Exception):
-    """State, shelf and log contradict each other; a person has to find out why."""
 
 
 class Turned(Exception):
@@ -138,31 +136,29 @@ class Sealer:
         fresh = rows[min(size, 1) :]
         return fresh, await asyncio.to_thread(leaves_of, fresh, names, size)
 
-    def _turning(self, rows: Sequence[Row]) -> int | None:
+    def _turning(self, rows: Sequence[Row]) -> Turning | None:
         try:
             return self._at.rotation.turning(rows, self._signer.verifier.vkey)
         except LookupError as error:
             raise SealerRefuses(str(error)) from None
 
-    async def _seal(self, now: _Known, entries: list[bytes], turning: int | None) -> None:
-        started, coming = clock.monotonic(), self._at.rotation.coming
+    async def _seal(self, now: _Known, entries: list[bytes], turning: Turning | None) -> None:
+        started = clock.monotonic()
         edge, files = await asyncio.to_thread(now.edge.grow, entries)
         head = Checkpoint(self._at.keys.origin, edge.size, edge.root)
-        both = [self._signer, *([coming] if turning and coming else [])]
-        note = checkpoint.sign(head, *both)
+        note = checkpoint.sign(head, self._signer, *([turning.coming] if turning else []))
         state = State(edge.size, edge.root, note.content)
         self._now = None  # until it is kept, nobody knows which state is the newest
         await asyncio.to_thread(self._keep, now.state, state, files)
         if turning:
-            await asyncio.to_thread(self._at.rotation.turn, turning)
-            raise Turned
+            await self._resume()  # as after a crash here; it ends with `Turned`
         self._now = _Known(state, edge, merkle.leaf_hash(entries[-1]))
         await self._publish(note, state)
         await asyncio.to_thread(self._faded.clear, now.edge.size, edge.size)
         metrics.observe("rlg_seal_seconds", clock.monotonic() - started, ledger=self._ledger)
 
     def _keep(self, old: State, new: State, files: Files) -> None:
-        staged = _staged(new)
+        staged = resume.staged(new)
         shelves.stage(self._at.shelf, staged, files)
         try:
             self._at.states.swap(self._at.keys.origin, old, new)
@@ -188,55 +184,38 @@ class Sealer:
         state = await asyncio.to_thread(self._at.states.load, origin)
         if state is None:
             raise SealerRefuses(f"there is no state of {origin}: `python -m services seal begin`")
-        await self._finish_turning(state)
-        public, known = await asyncio.to_thread(self._pick_up, state)
+        history = [row for row in await self._at.source.log_history() if row.position <= state.size]
+        turning = self._turning(history)
+        public, known = await asyncio.to_thread(self._pick_up, state, turning)
         if public < state.size:
             await self._publish(Note.parse(state.checkpoint), state)
+        if turning:
+            await self._hand_over(turning, state)
         return known
 
-    def _pick_up(self, state: State) -> tuple[int, _Known]:
+    def _pick_up(self, state: State, turning: Turning | None) -> tuple[int, _Known]:
         """Return the size of what is published, and the tree; its files are written then."""
-        shelf = self._at.shelf
-        public = self._public(shelf.read(CHECKPOINT), state)
-        if public < state.size:
-            shelves.unstage(shelf, _staged(state))
+        shelf, rotation = self._at.shelf, self._at.rotation
+        present = [self._signer.verifier, *([turning.coming.verifier] if turning else [])]
+        public = resume.pick_up(shelf, state, present, rotation.retired)
         read = TileReader(state.size, state.root, shelf.read)
-        return public, _Known(
-            state, read.edge(), read.read(0, state.size - 1) if state.size else b""
-        )
+        last = read.read(0, state.size - 1) if state.size else b""
+        return public, _Known(state, read.edge(), last)
 
-    async def _finish_turning(self, state: State) -> None:
-        """Go on with the next key where the last one has signed together with it already."""
-        coming = self._at.rotation.coming
-        if coming and Note.parse(state.checkpoint).signed_by([coming.verifier]):
-            rows = await self._at.source.log_history()
-            where = self._at.rotation.turning(rows, self._signer.verifier.vkey)
-            await asyncio.to_thread(self._at.rotation.turn, where or state.size)
-            raise Turned
-
-    def _public(self, content: bytes | None, state: State) -> int:
-        """Return the size of what is published, -1 for nothing. Raises `SealerRefuses`."""
-        if content is None:
-            return -1
-        try:
-            head, _ = open_log(content, [self._signer.verifier], self._at.rotation.retired)
-        except (NotANote, Unsigned) as error:
-            raise SealerRefuses(f"the published checkpoint is not ours: {error}") from None
-        if head.size > state.size or (head.size == state.size and head.root != state.root):
-            raise SealerRefuses(
-                f"a tree of {head.size} is published and the state knows one of {state.size}: "
-                "the state was set back or replaced"
-            )
-        return head.size
+    async def _hand_over(self, turning: Turning, state: State) -> NoReturn:
+        """Leave the rest to the key that comes, when it is shown to be the successor."""
+        own = self._signer.verifier
+        if Note.parse(state.checkpoint).signed_by([own]):
+            rows = await self._at.source.at([turning.position])
+            entry = leaf_of(rows[0], await self._at.source.names(rows))
+            shown = await asyncio.to_thread(succession.made, rows[0], entry, state, self._at.shelf)
+            await asyncio.to_thread(self._at.shelf.write, succession.path(own.vkey), shown)
+        await asyncio.to_thread(self._at.rotation.turn, turning)
+        raise Turned
 
     @property
     def _signer(self) -> Ed25519Signer:
         return self._at.keys.signer
-
-
-def _staged(state: State) -> str:
-    """Where the files of a state are staged: each of two sealers at once has a place of its own."""
-    return f"staged-{state.size}.{state.root.hex()}.tar"
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,28 +150,27 @@ class Sealing:
                 await asyncio.to_thread(prepare, self._where, name, self._neighbours)
 
     async def _seal(self, name: str) -> None:
+        """Seal for ever. Whatever ended a sealer, the next one reads keys and policy again."""
         while True:
-            try:
-                await self._sealer(name).run()
-            except Turned:  # its key was replaced: everything is read again
-                del self._sealers[name]
-                if name in self._witnesses:
-                    await self._witnesses[name].close()
+            if name in self._witnesses:
+                await self._witnesses[name].close()
+            ended, self._sealers[name] = self._sealers.get(name), self._sealer(name)
+            self._sealers[name].trouble = ended.trouble if ended else None
+            with contextlib.suppress(Turned):  # its key was replaced
+                await self._sealers[name].run()
 
     def _sealer(self, name: str) -> Sealer:
-        if name not in self._sealers:
-            own = keys.sealer(self._where.keys(name))
-            places = Places(
-                source=Source(self._url_of(name), name, own.naming),
-                states=self._where.states(),
-                shelf=self._where.shelf(name),
-                keys=own,
-                cosign=self._cosigner(name),
-                announce=functools.partial(self._announce, name),
-                rotation=Rotation(self._where.keys(name)),
-            )
-            self._sealers[name] = Sealer(name, places, self._settings.seal_seconds)
-        return self._sealers[name]
+        own = keys.sealer(self._where.keys(name))
+        places = Places(
+            source=Source(self._url_of(name), name, own.naming),
+            states=self._where.states(),
+            shelf=self._where.shelf(name),
+            keys=own,
+            cosign=self._cosigner(name),
+            announce=functools.partial(self._announce, name),
+            rotation=Rotation(self._where.keys(name)),
+        )
+        return Sealer(name, places, self._settings.seal_seconds)
 
     async def _anchor(self, name: str, stamps: Authority) -> None:
         client = self._neighbours.dial(stamps.url)

@@ -50,7 +50,10 @@ class Shelf(Readable, Protocol):
         """Remove a file, or a folder and all in it; what is not there is removed already."""
 
     def set_aside(self, ending: str) -> None:
-        """Move all of it to a place whose name ends so, for ever; again does the rest."""
+        """Move all of it to a place whose name ends so, for ever; again does the rest.
+
+        Raises `Overwritten` where something else lies there.
+        """
 
 
 class Folder:
@@ -101,8 +104,11 @@ class Folder:
     def set_aside(self, ending: str) -> None:
         """See `Shelf`."""
         aside = self.root.with_name(self.root.name + ending)
-        if not aside.exists():
+        if self.root.exists():
+            if aside.exists():
+                raise Overwritten(f"{aside} is there already")
             self.root.rename(aside)
+            sync_folder(aside.parent)
 
 
 class Faded:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from contracts.problem import Unavailable
 from services.kit import database
 from services.ledger.sealing.leaves import Name, Row, Tampered
 from services.ledger.sealing.naming import NameChecker, NamingKey, WrongName, uid
@@ -55,11 +56,12 @@ SELECT min(position) FROM unnest($2::bigint[], $3::integer[], $4::bigint[])
           AND h.position = entry.position)
 """
 _ENTRIES = "SELECT count(*) FROM ledger.history WHERE ledger_id = $1 AND position <= $2"
+_HEAD = "SELECT coalesce(max(position), 0) FROM ledger.event WHERE ledger_id = $1"
 _LEDGER = "SELECT ledger_id FROM ledger.ledger WHERE name = $1"
 
 
 class Source:
-    """One ledger's log. Raises `DatabaseError`s; whoever calls again gets a new connection."""
+    """One ledger's log. Raises `DatabaseError`s, `Unavailable`; again: a new connection."""
 
     def __init__(self, url: str, ledger: str, naming: NamingKey | NameChecker) -> None:
         """With a `NamingKey` new subjects are named; with a `NameChecker` each must have a name."""
@@ -70,6 +72,10 @@ class Source:
         self._id = 0
         self._connection: database.Connection | None = None
         self._names: dict[int, Name] = {}
+
+    async def head(self) -> int:
+        """Return the last event's position, 0 when there is none."""
+        return int(await (await self._open()).fetchval(_HEAD, self._id))
 
     async def rows(self, after: int, limit: int) -> list[Row]:
         """Return up to `limit` events after a position, in order."""
@@ -177,7 +183,11 @@ class Source:
             self._connection = await database.connection(
                 self._url, f"ledger {what}", role=f"rlg_{what}"
             )
-            self._id = int(await self._connection.fetchval(_LEDGER, self._ledger) or 0)
+            found = await self._connection.fetchval(_LEDGER, self._ledger)
+            if found is None:  # the wrong database, or it is not begun yet: nothing to be read
+                await self.aclose()
+                raise Unavailable(f"there is no ledger {self._ledger} in this database")
+            self._id = int(found)
         return self._connection
 
 

@@ -12,7 +12,7 @@ from services.kit.remote import Client
 from services.kit.settings import SettingsError, Shared
 from services.ledger.sealing import keys, sealer
 from services.ledger.sealing.objects import SCHEME, ObjectShelf, ObjectStates
-from services.ledger.sealing.sealer import SealerRefuses
+from services.ledger.sealing.resume import SealerRefuses
 from services.ledger.sealing.shelf import CHECKPOINT, Folder
 from services.ledger.sealing.site import Site
 from services.ledger.sealing.state import SqliteStates, StateMoved, StateStore

@@ -9,8 +9,8 @@ from contextlib import aclosing
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.merkle import ProofError
 from services.kit.tlog.tiles import WIDTH, TileReader
-from services.ledger.sealing import gap
 from services.ledger.sealing.leaves import Row
+from services.ledger.sealing.rotation import GAP, GAPS
 from services.ledger.sealing.shelf import Readable
 from services.ledger.verify.whole import Refused
 from services.ledger.verify.work import Job
@@ -27,17 +27,13 @@ def check_closed(job: Job, old: Checkpoint, shelf: Readable) -> int:
         first = _first_difference(before, now, min(old.size, job.head.size), old.size)
     except ProofError as error:
         raise Refused(str(error)) from error
-    row = asyncio.run(_at(job, first))
-    declared = json.loads(row.body)["event"] if row is not None and row.body else {}
-    data = declared.get("data", {})
-    if (
-        row is None
-        or (row.type, row.source) != (gap.TYPE, gap.SOURCE)
-        or (data.get("first"), data.get("last")) != (first, old.size)
-        or Checkpoint.parse(data["closed"].partition("\n\n")[0].encode() + b"\n") != old
-    ):
-        raise Refused(f"position {first}: the closed log had another event, and no gap is declared")
-    return first
+    for row in asyncio.run(_told(job)):
+        if (row.type, row.source) == (GAP, GAPS) and row.body is not None:
+            data = json.loads(row.body)["event"]["data"]
+            text = data["closed"].partition("\n\n")[0].encode() + b"\n"
+            if (data["first"], data["last"]) == (first, old.size) and Checkpoint.parse(text) == old:
+                return first
+    raise Refused(f"position {first}: the closed log had another event, and no gap is declared")
 
 
 def _first_difference(before: TileReader, now: TileReader, both: int, size: int) -> int:
@@ -49,7 +45,7 @@ def _first_difference(before: TileReader, now: TileReader, both: int, size: int)
     return min(both, size) + 1
 
 
-async def _at(job: Job, position: int) -> Row | None:
+async def _told(job: Job) -> list[Row]:
+    """Return what the log says of itself, as far as it is sealed and so was compared."""
     async with aclosing(job.source()) as source:
-        found = await source.at([position])
-    return found[0] if found else None
+        return [row for row in await source.log_history() if row.position <= job.head.size]

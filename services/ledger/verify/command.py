@@ -17,7 +17,7 @@ from services.kit.settings import SettingsError, Shared
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.keys import NotANote
 from services.kit.tlog.merkle import ProofError
-from services.kit.tlog.note import Note, Unsigned
+from services.kit.tlog.note import Ed25519Verifier, Note, Unsigned
 from services.kit.tlog.tiles import WIDTH
 from services.ledger.sealing import anchor
 from services.ledger.sealing.shelf import CHECKPOINT
@@ -86,7 +86,7 @@ def _online(given: Given, shelf: Online, subject: str) -> list[str]:
     if content is None:
         raise SettingsError(f"{shelf} has no {subject}")
     files = read_zip(io.BytesIO(content))
-    report = _pack(given, files)
+    report = _pack(given, files, given.verifier)
     if report.subject != subject:
         raise Refused(f"asked for {subject}, and got the pack of {report.subject}")
     if not report.histories:
@@ -137,9 +137,17 @@ def _whole(given: Given, job: Job, advance: Advance, began: float) -> list[str]:
         f"VERIFIED  {report.head.origin}",
         f"  {portion.events} events, {histories}: {compared}",
         f"  root {report.head.root.hex()}",
+        *_followed(given),
         f"  {len(portion.gone)} redacted{behind}",
         *beside,
         f"  {seconds:.1f} s, {portion.events / seconds:.0f} events/s",
+    ]
+
+
+def _followed(given: Given) -> list[str]:
+    return [
+        f"  the key was replaced at position {step.position}, by {step.successor.vkey}"
+        for step in given.steps
     ]
 
 
@@ -170,9 +178,12 @@ def _stamps(given: Given, job: Job) -> list[str]:
     return [f"  {len(stamps)} time-stamps: from {ends[0]} to {ends[-1]}"]
 
 
-def _pack(given: Given, files: dict[str, bytes]) -> PackReport:
+def _pack(given: Given, files: dict[str, bytes], *more: Ed25519Verifier) -> PackReport:
     """Check a pack by the policy and the naming key that lie with the ledger's keys."""
-    return verify_pack(files, given.policy, given.naming)
+    note = files.get(CHECKPOINT)
+    if note is None:
+        raise Refused(f"'{CHECKPOINT}' is missing")
+    return verify_pack(files, given.policy_of(note, *more), given.naming)
 
 
 def _stamp(given: Given, files: dict[str, bytes]) -> list[str]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from services.kit import clock
 from services.kit.settings import SettingsError, Shared
 from services.kit.tlog.checkpoint import Checkpoint, open_note
-from services.kit.tlog.note import Ed25519Verifier
+from services.kit.tlog.note import Ed25519Verifier, Note
 from services.kit.tlog.policy import NotAPolicy, Policy
 from services.kit.tlog.tiles import WIDTH
-from services.ledger.sealing import keys, rotation
+from services.ledger.sealing import keys, rotation, succession
 from services.ledger.sealing.naming import NameChecker, NotANamingKey
 from services.ledger.sealing.rotation import Former
 from services.ledger.sealing.shelf import CHECKPOINT, Readable
+from services.ledger.sealing.succession import NotASuccession, Step
 from services.ledger.sealing.where import Where, shelf_at
 from services.ledger.settings import LedgerSettings
 from services.ledger.verify.online import Online
@@ -71,13 +73,28 @@ class Given:
 
     @cached_property
     def verifier(self) -> Ed25519Verifier:
-        """The log's key: the one that was given, else the one that lies with the ledger's."""
+        """The log's key: what has come of the one that was given, or lies with the ledger's."""
+        return self.steps[-1].successor if self.steps else self._trusted
+
+    @cached_property
+    def steps(self) -> Sequence[Step]:
+        """How the key that is trusted was replaced, as it has signed itself."""
+        try:
+            return succession.follow(self.shelf, self._trusted)
+        except NotASuccession as error:
+            raise Refused(str(error)) from error
+
+    @cached_property
+    def _trusted(self) -> Ed25519Verifier:
         return Ed25519Verifier.parse(read(self.wanted.key or self.folder / "sealer.vkey").decode())
 
     @cached_property
     def retired(self) -> list[Former]:
         """Keys that were replaced."""
-        return rotation.former(self.folder)
+        keys_ = [self._trusted, *(step.successor for step in self.steps)]
+        ended = zip(keys_, self.steps, strict=False)
+        followed = [Former("sealer", key.vkey, step.position) for key, step in ended]
+        return [*rotation.former(self.folder), *followed]
 
     @cached_property
     def note(self) -> bytes:
@@ -107,6 +124,15 @@ class Given:
             return Policy.parse(read(self.folder / keys.POLICY).decode())
         except (NotAPolicy, UnicodeDecodeError) as error:
             raise SettingsError(str(error)) from None
+
+    def policy_of(self, content: bytes, *more: Ed25519Verifier) -> Policy:
+        """Return the policy for a checkpoint: a key that was replaced since may have signed it.
+
+        `more`: keys of the log that are trusted beside those of the policy.
+        """
+        size = Checkpoint.parse(Note.parse(content).text).size
+        former = rotation.holding(rotation.former(self.folder), "sealer", size)
+        return replace(self.policy, logs=(*self.policy.logs, *former, *more))
 
     def check_fresh(self) -> None:
         """Raise `Refused` for a checkpoint that the quorum has not seen for longer than allowed.
@@ -159,7 +185,10 @@ class Given:
             raise SettingsError("DATABASE_URL names the database to compare with; or use --tree")
         main = self._shared.database_url.get_secret_value()
         url = self.settings.elsewhere.get(wanted.ledger, main)
-        return Job(self.head, self.shelf, wanted.ledger, url, self.naming.pem(), wanted.quick)
+        return Job(
+            self.head, self.shelf, wanted.ledger, url, self.naming.pem(), wanted.quick,
+            key=self.verifier.vkey,
+        )  # fmt: skip
 
     def bundles(self) -> range | None:
         """Read `A-B` or `A-`, positions, as the bundles that hold them; None: all."""

@@ -12,7 +12,7 @@ from services.ledger.sealing.leaves import Tampered
 from services.ledger.sealing.source import Source
 from services.ledger.verify.portion import Portion, check_rows
 from services.ledger.verify.tally import Broken
-from services.ledger.verify.whole import Progress, Refused, excused, find_records
+from services.ledger.verify.whole import Progress, Refused, excused, find_records, key_holds
 from services.ledger.verify.work import Job, portions
 
 
@@ -61,6 +61,7 @@ async def _uid(job: Job, subject: str) -> bytes:
 async def _compare(job: Job, subject: str, found: list[tuple[int, bytes]]) -> HistoryReport:
     portion = Portion()
     async with aclosing(job.source()) as source:
+        await key_holds(job, source)
         history = await source.history(subject)
         sealed = [entry for entry in history if entry[1] <= job.head.size]
         _same(subject, sealed, [position for position, _ in found])

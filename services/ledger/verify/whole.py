@@ -15,6 +15,7 @@ from services.kit.tlog import merkle
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.merkle import ProofError, verify_consistency
 from services.kit.tlog.tiles import WIDTH
+from services.ledger.sealing import rotation
 from services.ledger.sealing.leaves import Tampered
 from services.ledger.sealing.source import Source
 from services.ledger.verify.portion import Portion, check_rows, redactions_in
@@ -102,7 +103,10 @@ async def find_records(job: Job, source: Source, portion: Portion) -> None:
 def continues(job: Job, old: Checkpoint) -> None:
     """Raise `ProofError` unless the tree continues an older one."""
     if old.origin != job.head.origin:
-        raise ProofError(f"the older checkpoint is of another log, {old.origin}")
+        raise ProofError(
+            f"the older checkpoint is of another log, {old.origin}; if a gap has closed that one, "
+            "compare with --closed"
+        )
     if old.size > job.head.size:
         raise ProofError(f"a tree of {old.size} was seen before and this one has {job.head.size}")
     proof = merkle.consistency_proof(old.size, job.head.size, job.tree().read)
@@ -113,6 +117,7 @@ async def _beside(job: Job, report: Report, *, whole: bool) -> None:
     """Check what no portion can: that histories have nothing more, and where redactions stand."""
     portion = report.portion
     async with contextlib.aclosing(job.source()) as source:
+        await key_holds(job, source)
         if not whole:
             await find_records(job, source, portion)
             return
@@ -120,6 +125,17 @@ async def _beside(job: Job, report: Report, *, whole: bool) -> None:
         if entries != portion.entries:
             raise Refused(f"histories have {entries} entries and events say {portion.entries}")
         report.unsealed = await _tail(source, job.head.size, portion) - job.head.size
+
+
+async def key_holds(job: Job, source: Source) -> None:
+    """Raise `Refused` when the log says that the key which opened its head has ended before it."""
+    told = await source.log_history()
+    ended = rotation.last(row for row in told if row.position <= job.head.size)
+    if job.key and ended is not None and ended[1] != job.key:
+        raise Refused(
+            f"position {ended[0]}: the log's key was replaced there, and one that had ended has "
+            f"signed this tree of {job.head.size}"
+        )
 
 
 async def _tail(source: Source, after: int, portion: Portion) -> int:

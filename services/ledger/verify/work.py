@@ -26,7 +26,8 @@ PORTION_SECONDS = 300
 class Job:
     """What every worker gets. `url` and `naming` (PEM) only where rows are to be compared.
 
-    `only`: a subject's uid; the leaves that name it are handed back (`Portion.found`).
+    `only`: a subject's uid; the leaves that name it are handed back (`Portion.found`). `key`: the
+    vkey that has opened the head.
     """
 
     head: Checkpoint
@@ -36,6 +37,7 @@ class Job:
     naming: bytes = b""
     quick: bool = False
     only: bytes = b""
+    key: str = ""
 
     def source(self) -> Source:
         """Open the database."""

@@ -157,14 +157,22 @@ async def command(
     workshop: Workshop, ledger: Ledger, *more: str, shelf: str | None = None
 ) -> tuple[int, str]:
     """Run `verify` as its user does; return its exit code and what it said."""
-    environ = {
-        **{name: each for name, each in os.environ.items() if not name.startswith("RLG_TEST_")},
-        "DATABASE_URL": ledger.url,
+    told = {
         "LEDGER_KEYS": str(workshop.root / "keys"),
         "LEDGER_SHELF": shelf or str(workshop.root / "log-of"),
     }
+    return await services(ledger.url, told, "verify", *more)
+
+
+async def services(url: str, settings: dict[str, str], *words: str) -> tuple[int, str]:
+    """Run `python -m services …` as its user does; return its exit code and what it said."""
+    environ = {
+        **{name: each for name, each in os.environ.items() if not name.startswith("RLG_TEST_")},
+        "DATABASE_URL": url,
+        **settings,
+    }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", "verify", *more,
+        sys.executable, "-m", "services", *words,
         env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     out, _ = await asyncio.wait_for(process.communicate(), 60)

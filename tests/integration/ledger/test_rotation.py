@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from services.kit.settings import SettingsError
+from services.kit import service
+from services.kit.settings import SettingsError, Shared
 from services.kit.tlog import checkpoint
 from services.kit.tlog.checkpoint import Checkpoint, open_note
 from services.kit.tlog.note import Ed25519Signer, Ed25519Verifier, Note, Unsigned
 from services.ledger import own
-from services.ledger.sealing import keys, rotation, sealer
+from services.ledger.sealing import keys, rotation, sealer, succession
+from services.ledger.sealing.resume import SealerRefuses
 from services.ledger.sealing.rotation import Rotation, open_log
-from services.ledger.sealing.sealer import Places, Sealer, SealerRefuses, Turned, unwitnessed
+from services.ledger.sealing.sealer import Places, Sealer, Turned, unwitnessed
+from services.ledger.sealing.service import Sealing
 from services.ledger.sealing.shelf import CHECKPOINT, Folder
 from services.ledger.sealing.site import Site, rotate
 from services.ledger.sealing.source import Source
 from services.ledger.sealing.state import SqliteStates
+from services.ledger.sealing.succession import NotASuccession, follow
+from services.ledger.settings import LedgerSettings
+from services.ledger.verify.history import verify_history
+from services.ledger.verify.whole import Refused, verify
+from services.ledger.verify.work import Job
 from tests.integration.ledger.conftest import Ledger, submission
 from tests.integration.ledger.redacting import MAIN, Desk, redacting
 from tests.integration.ledger.sealing import Killed, seal_all
@@ -79,11 +89,13 @@ async def test_the_new_key_signs_from_the_event_on(ledger: Ledger, site: Site) -
     await seal(site)
     old, before = trusted(site), published(site)
     stolen = keys.sealer(site.keys).signer
-    position = await rotate(site, "sealer", "yearly")
-    assert (position, await rotate(site, "sealer", "again")) == (6, 6)
+    recorded = await rotate(site, "sealer", "yearly")
+    assert recorded.position == 6
+    assert await rotate(site, "sealer", "again") == recorded
     await seal(site)
     new = trusted(site)
     assert new != old
+    assert recorded.introduced == new.vkey
     head, note = open_note(published(site), [new])
     assert (head.size, note.signed_by([old]), head.origin) == (6, [old], ORIGIN)  # both, once
     await ledger.appender().append_all([submission("release:1")])
@@ -124,14 +136,16 @@ async def test_a_log_with_several_rotations_can_be_sealed_from_its_start(
     )
 
 
-@pytest.mark.parametrize("step", range(4))
+@pytest.mark.parametrize("step", range(5))
 async def test_a_crash_in_the_turn_is_made_good(
     ledger: Ledger, site: Site, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    """Step 0: the state is swapped and no file is changed; then policy, public, private key."""
+    """Step 0: the state is swapped and no file is changed; then `retired`, policy, public and
+    private key."""
     await ledger.appender().append_all([submission("release:1")])
     await seal(site)
-    (site.keys / keys.POLICY).write_text(f"log {trusted(site).vkey}\nquorum none\n")
+    old = trusted(site)
+    (site.keys / keys.POLICY).write_text(f"log\t{trusted(site).vkey}\nquorum none\n")
     await rotate(site, "sealer", "yearly")
     left, replace_ = step, Path.replace
 
@@ -149,7 +163,7 @@ async def test_a_crash_in_the_turn_is_made_good(
     with monkeypatch.context() as broken:
         broken.setattr(Path, "replace", dying)
         if step == 0:
-            broken.setattr(rotation, "turn", dead)
+            broken.setattr(succession, "made", dead)
         running = opened(site)
         with pytest.raises(Killed):
             await seal_all(running)
@@ -161,6 +175,7 @@ async def test_a_crash_in_the_turn_is_made_good(
     assert new.vkey in (site.keys / keys.POLICY).read_text()
     assert not list(site.keys.glob("*.next"))
     assert (site.keys / keys.SEALER).stat().st_mode & 0o077 == 0
+    assert [each.successor for each in follow(site.shelf, old)] == [new]
 
 
 def test_what_is_never_replaced(site: Site) -> None:
@@ -195,8 +210,10 @@ async def test_receipts_and_statements_get_new_keys_too(ledger: Ledger, site: Si
     await ledger.appender().append_all([submission("release:1")])
     signer = keys.receipts(site.keys)
     assert signer is not None
-    assert await rotate(site, "receipts", "leaked") == 2
-    assert await rotate(site, "attester", "yearly") == 3
+    before = (site.keys / "attester.pub.pem").read_text().strip()
+    assert (await rotate(site, "receipts", "leaked")).position == 2
+    found = await rotate(site, "attester", "yearly")
+    assert found.position == 3
     retired = rotation.former(site.keys)
     assert rotation.holding(retired, "receipts", 1) == [signer.verifier]
     assert rotation.holding(retired, "receipts", 2) == []
@@ -204,8 +221,7 @@ async def test_receipts_and_statements_get_new_keys_too(ledger: Ledger, site: Si
     assert now is not None
     assert now.verifier.vkey == (site.keys / "receipts.vkey").read_text().strip()
     assert keys.attester(site.keys) is not None
-    assert retired[1].key.startswith("-----BEGIN PUBLIC KEY-----")
-    assert retired[1].key.strip() != (site.keys / "attester.pub.pem").read_text().strip()
+    assert found.introduced == (site.keys / "attester.pub.pem").read_text().strip() != before
 
 
 async def test_nobody_else_can_say_that_a_key_was_replaced(desk: Desk) -> None:
@@ -228,3 +244,129 @@ async def test_the_operators_commands_leave_other_processes_alone(
     assert outcome.receipt is not None
     assert outcome.receipt.position == 3
     shutil.rmtree(site.keys)
+
+
+async def test_who_trusts_the_old_key_follows_the_events(ledger: Ledger, site: Site) -> None:
+    """By the event in a tree that the old key has signed; a signature beside it shows nothing."""
+    await ledger.appender().append_all([submission("release:1")])
+    await seal(site)
+    first = trusted(site)
+    for _ in range(2):
+        await rotate(site, "sealer", "yearly")
+        await seal(site)
+    steps = follow(site.shelf, first)
+    assert [each.position for each in steps] == [2, 3]
+    assert steps[-1].successor == trusted(site)
+    assert follow(site.shelf, trusted(site)) == []
+    eve, kept = Ed25519Signer.generate(ORIGIN), succession.path(first.vkey)
+    shown = json.loads(site.shelf.read(kept) or b"")
+    forged = [
+        shown | {"body": shown["body"].replace(steps[0].successor.vkey, eve.verifier.vkey)},
+        shown | {"salt": "00" * 16},
+        {name: value for name, value in shown.items() if name != "leaf"},
+        json.loads(site.shelf.read(succession.path(steps[0].successor.vkey)) or b""),
+    ]
+    for each in forged:
+        site.shelf.replace(kept, json.dumps(each).encode())
+        with pytest.raises(NotASuccession):
+            follow(site.shelf, first)
+
+
+async def test_a_checkpoint_is_published_before_its_second_key_takes_over(
+    ledger: Ledger, site: Site
+) -> None:
+    await ledger.appender().append_all([submission("release:1")])
+    await seal(site)
+    await rotate(site, "sealer", "yearly")
+    running = opened(site)
+    with pytest.raises(Turned):
+        await seal_all(running)
+    await running._at.source.aclose()
+    assert open_note(published(site), [trusted(site)])[0].size == 2
+
+
+async def test_an_idle_sealer_does_not_sign_on_with_the_key_that_ended(
+    ledger: Ledger, site: Site
+) -> None:
+    appender = ledger.appender()
+    await appender.append_all([submission("release:1")])
+    await seal(site)
+    idle = opened(site)
+    await idle.step()
+    await rotate(site, "sealer", "leaked")
+    await seal(site)
+    await appender.append_all([submission("release:1")])
+    for _ in range(2):
+        with pytest.raises(SealerRefuses, match="replaced by one not here"):
+            await idle.step()
+        idle._now = None  # what `run` does first
+    await idle._at.source.aclose()
+    await seal(site)
+    assert open_note(published(site), [trusted(site)])[0].size == 3
+
+
+async def test_a_copy_of_the_folder_from_before_does_not_sign_on(
+    ledger: Ledger, site: Site, tmp_path: Path
+) -> None:
+    await ledger.appender().append_all([submission("release:1")])
+    await seal(site)
+    shutil.copytree(site.keys, tmp_path / "before")
+    await rotate(site, "sealer", "yearly")
+    await seal(site)
+    running = opened(replace(site, keys=tmp_path / "before"))
+    with pytest.raises(SealerRefuses, match="position 2: the sealer's key was replaced"):
+        await running.step()
+    await running._at.source.aclose()
+
+
+@pytest.mark.parametrize("again", range(3))
+async def test_two_whole_sealers_at_one_folder(ledger: Ledger, tmp_path: Path, again: int) -> None:
+    """Whichever of them seals the position: both go on with the new key, and none with the old."""
+    del again
+    folder = tmp_path / "keys/main"
+    keys.make(folder, ORIGIN)
+    shelf, states = Folder(tmp_path / "log/main"), SqliteStates(tmp_path / "seal.db")
+    here = Site("main", ledger.url, folder, shelf, states)
+    sealer.begin(states, shelf, keys.sealer(folder))
+    old = trusted(here)
+    shared, settings = (
+        Shared(data=tmp_path, DATABASE_URL=ledger.url),
+        LedgerSettings(seal_seconds=0.05),
+    )
+    two = [Sealing(shared, settings, lambda _: ledger.url) for _ in range(2)]
+    appender = ledger.appender()
+
+    async def until(size: int) -> None:
+        async with asyncio.timeout(20):
+            while Checkpoint.parse(Note.parse(published(here)).text).size < size:  # noqa: ASYNC110 - a file tells
+                await asyncio.sleep(0.02)
+
+    async with service.background("a", **two[0].tasks()), service.background("b", **two[1].tasks()):
+        await appender.append_all([submission("release:1")])
+        await until(1)
+        assert (await rotate(here, "sealer", "yearly")).position == 2
+        for size in range(3, 9):
+            await appender.append_all([submission("release:1")])
+            await until(size)
+    note = Note.parse(published(here))
+    assert (note.signed_by([trusted(here)]), note.signed_by([old])) == ([trusted(here)], [])
+
+
+async def test_a_tree_that_an_ended_key_has_signed_is_refused(ledger: Ledger, site: Site) -> None:
+    """A thief of the old key signs on where nothing shows the successor: the log tells it."""
+    await ledger.appender().append_all([submission("release:1")])
+    await seal(site)
+    old = trusted(site)
+    await rotate(site, "sealer", "leaked")
+    await seal(site)
+    head, _ = open_note(published(site), [old])  # both have signed this one
+    naming = keys.sealer(site.keys).naming.checker.pem()
+    job = Job(head, site.shelf, "main", site.url, naming, key=old.vkey)
+    with pytest.raises(Refused, match="position 2: the log's key was replaced there"):
+        await asyncio.to_thread(verify, job, 1, lambda _: None)
+    with pytest.raises(Refused, match="position 2: the log's key was replaced there"):
+        await asyncio.to_thread(verify_history, job, "release:1", 1, lambda _: None)
+    report = await asyncio.to_thread(
+        verify, replace(job, key=trusted(site).vkey), 1, lambda _: None
+    )
+    assert report.portion.events == 2

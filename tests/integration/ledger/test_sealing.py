@@ -15,7 +15,7 @@ from services.kit.tlog.policy import Policy
 from services.ledger.sealing.leaves import Tampered
 from services.ledger.sealing.naming import NameChecker, NamingKey
 from services.ledger.sealing.published import Published
-from services.ledger.sealing.sealer import SealerRefuses
+from services.ledger.sealing.resume import SealerRefuses
 from services.ledger.sealing.service import Seals
 from services.ledger.sealing.shelf import CHECKPOINT, Overwritten
 from services.ledger.sealing.state import StateMoved

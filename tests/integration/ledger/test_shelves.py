@@ -27,7 +27,8 @@ from services.ledger.sealing import objects, sealer
 from services.ledger.sealing import shelf as shelves
 from services.ledger.sealing.objects import ObjectShelf, ObjectStates
 from services.ledger.sealing.published import Published
-from services.ledger.sealing.sealer import Places, Sealer, SealerRefuses, unwitnessed
+from services.ledger.sealing.resume import SealerRefuses
+from services.ledger.sealing.sealer import Places, Sealer, unwitnessed
 from services.ledger.sealing.shelf import CHECKPOINT, Folder, Overwritten, Shelf
 from services.ledger.sealing.source import Source
 from services.ledger.sealing.state import SqliteStates, State, StateMoved, StateStore

@@ -15,25 +15,32 @@ from starlette.responses import Response
 from services.kit import witnessing
 from services.kit.identity import Keyring, demo_key
 from services.kit.remote import Client
-from services.kit.service import new_app
+from services.kit.service import background, new_app
 from services.kit.settings import Shared
 from services.kit.tlog import checkpoint
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.cosignature import Cosigner
 from services.kit.tlog.keys import NotANote
 from services.kit.tlog.merkle import consistency_proof
-from services.kit.tlog.note import Ed25519Signer, Unsigned
+from services.kit.tlog.note import Ed25519Signer, Note, Unsigned
 from services.kit.tlog.policy import Policy
 from services.kit.tlog.tiles import Edge, TileReader
 from services.kit.tlog.witness import SIZE_TYPE, Request
-from services.ledger.sealing import keys
+from services.ledger.sealing import keys, sealer
+from services.ledger.sealing.gap import declare
 from services.ledger.sealing.sealer import Places, Sealer
-from services.ledger.sealing.shelf import CHECKPOINT
+from services.ledger.sealing.service import Sealing
+from services.ledger.sealing.shelf import CHECKPOINT, Folder
+from services.ledger.sealing.site import Site
+from services.ledger.sealing.state import SqliteStates
+from services.ledger.sealing.where import Neighbours
 from services.ledger.sealing.witnesses import NotWitnessed, Witnesses
 from services.ledger.service import build
 from services.ledger.settings import LedgerSettings
 from tests.integration.ledger.conftest import Ledger, submission
-from tests.integration.ledger.sealing import ORIGIN, Workshop, seal_all
+from tests.integration.ledger.sealing import ORIGIN, Workshop, behind_the_back, seal_all
+from tests.integration.ledger.test_gap import LOST
+from tests.integration.ledger.test_rotation import published
 
 LOG = Ed25519Signer.generate(ORIGIN)
 NAMES = ("one", "two")
@@ -333,3 +340,44 @@ async def test_a_whole_service_that_requires_its_quorum_says_why_it_waits(
         assert (await client.get("/v1/ledgers/main/checkpoint")).text.splitlines()[1] == "0"
         waited = await client.get("/v1/ledgers/main/events/1/proof")
         assert waited.status_code == 503
+
+
+async def test_after_a_gap_a_witness_goes_on_when_it_knows_the_new_log(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """It has seen the closed log, and never signs the new one for want of being told of it."""
+    folder = tmp_path / "keys" / "main"
+    keys.make(folder, ORIGIN)
+    shelf, states = Folder(tmp_path / "log" / "main"), SqliteStates(tmp_path / "seal.db")
+    at = Site("main", ledger.url, folder, shelf, states)
+    sealer.begin(states, shelf, keys.sealer(folder))
+    app = app_of(tmp_path / "one", keys.sealer(folder).signer)
+    vkey = (tmp_path / "one" / witnessing.VKEY).read_text().strip()
+    log = (folder / "sealer.vkey").read_text().strip()
+    policy = f"log {log}\nwitness one {vkey} http://one{witnessing.PATH}\nquorum one\n"
+    (folder / keys.POLICY).write_text(policy)
+    shared = Shared(data=tmp_path, DATABASE_URL=SecretStr(ledger.url))
+    settings = LedgerSettings(seal_seconds=0.05, witness_required=True)
+    dialled = Neighbours(lambda _: client_of(app))
+
+    async def until(size: int) -> None:
+        async with asyncio.timeout(10):
+            while Checkpoint.parse(Note.parse(published(at)).text).size != size:  # noqa: ASYNC110 - a file tells
+                await asyncio.sleep(0.02)
+
+    sealing = Sealing(shared, settings, lambda _: ledger.url, dialled)
+    await ledger.appender().append_all([submission("release:1") for _ in range(9)])
+    async with background("before", **sealing.tasks()):
+        await until(9)
+    await behind_the_back(ledger, LOST.format(5))
+    await declare(at, "the disk burnt", lambda _: None)
+    sealing = Sealing(shared, settings, lambda _: ledger.url, dialled)
+    async with background("after", **sealing.tasks()):
+        async with asyncio.timeout(10):
+            while "one did not cosign" not in (await sealing.check() or ""):  # noqa: ASYNC110 - asked
+                await asyncio.sleep(0.02)
+        assert Checkpoint.parse(Note.parse(published(at)).text).size == 0
+        with (tmp_path / "one" / witnessing.LOGS).open("a") as logs:
+            logs.write((folder / "sealer.vkey").read_text())
+        await until(6)
+    assert Policy.parse((folder / keys.POLICY).read_text()).check(published(at)).size == 6
