@@ -136,6 +136,8 @@ class Anchorer:
         self._authority = authority
         self._now = now
         self._failures = 0
+        self._seen: list[tuple[str, int]] = []
+        """The index as it was; days are only ever added to it."""
 
     async def run(self) -> None:
         """Anchor for ever."""
@@ -148,6 +150,7 @@ class Anchorer:
         date = self._now().strftime("%Y-%m-%d")
         try:
             index = await asyncio.to_thread(_index, self._shelf)
+            self._grown(index)
             if index:
                 metrics.gauge("rlg_anchored_size", index[-1][1], ledger=self._ledger)
             if any(known == date for known, _ in index):
@@ -160,6 +163,11 @@ class Anchorer:
             return min(LOOK_SECONDS, _FIRST_PAUSE * 2.0 ** min(self._failures - 1, 10))
         self._failures = 0
         return LOOK_SECONDS
+
+    def _grown(self, index: list[tuple[str, int]]) -> None:
+        if index[: len(self._seen)] != self._seen:
+            raise NotStamped(f"{INDEX} has lost or changed a day that it had")
+        self._seen = index
 
     async def _anchor(self, date: str, index: list[tuple[str, int]]) -> None:
         """Ask, check, keep. A day that was begun goes on with the checkpoint that it began with."""
@@ -177,8 +185,10 @@ class Anchorer:
         files = {begun: note, f"anchor/{date}/response.tsr": response}
         for path, content in files.items():
             await asyncio.to_thread(self._shelf.replace, path, content)
-        text = "".join(f"{day} {n}\n" for day, n in [*index, (date, size)])
+        grown = [*index, (date, size)]
+        text = "".join(f"{day} {n}\n" for day, n in grown)
         await asyncio.to_thread(self._shelf.replace, INDEX, text.encode())
+        self._seen = grown
         metrics.gauge("rlg_anchored_size", size, ledger=self._ledger)
         _log.info("anchor.made", ledger=self._ledger, size=size, moment=moment.isoformat())
 

@@ -173,7 +173,9 @@ def _stamps(given: Given, job: Job) -> list[str]:
     roots = anchor.read_roots(given.settings.tsa_roots)
     stamps = check_anchors(job, given.verifier, given.retired, roots)
     if not stamps:
-        return ["  no time-stamps"]
+        raise SettingsError(
+            f"nothing is shown: LEDGER_TSA_ROOTS is set and there are no time-stamps at {job.shelf}"
+        )
     ends = [_when(each.size, each.moment) for each in stamps]
     return [f"  {len(stamps)} time-stamps: from {ends[0]} to {ends[-1]}"]
 

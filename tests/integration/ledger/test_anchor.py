@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.kit.remote import Client
 from services.kit.settings import SettingsError
@@ -29,7 +30,7 @@ from services.ledger.verify.whole import Refused
 from services.ledger.verify.work import Job
 from tests.integration.ledger.authority import Authority
 from tests.integration.ledger.conftest import Ledger
-from tests.integration.ledger.sealing import Workshop, sealed
+from tests.integration.ledger.sealing import Workshop, sealed, services
 from tests.integration.ledger.test_pack import pack
 
 pytestmark = pytest.mark.postgres
@@ -63,9 +64,14 @@ class Days:
 
     def __init__(self, workshop: Workshop, tsa: Authority) -> None:
         self.day = 1
+        self._shelf = workshop.shelf
         self._client = Client(tsa.url, "")
-        trusted = Trusted(tsa.url, tuple(read_roots(tsa.roots)))
-        self._anchorer = Anchorer("main", workshop.shelf, self._client, trusted, self.now)
+        self._trusted = Trusted(tsa.url, tuple(read_roots(tsa.roots)))
+        self.start()
+
+    def start(self) -> None:
+        """Start its process, again too."""
+        self._anchorer = Anchorer("main", self._shelf, self._client, self._trusted, self.now)
 
     def now(self) -> datetime:
         return datetime(2026, 3, self.day, 12, tzinfo=UTC)
@@ -177,8 +183,26 @@ async def test_a_crash_before_the_index_stamps_the_same_checkpoint_again(
     await days.step()
     (workshop.shelf.root / anchor.INDEX).unlink()
     await sealed(ledger, workshop, 10)
+    days.start()
     await days.step()
     assert checked(workshop, tsa) == [300]
+
+
+async def test_days_that_vanish_are_noticed(
+    ledger: Ledger, workshop: Workshop, tsa: Authority, days: Days
+) -> None:
+    """By the sealer that had seen them, and by whoever asks for time-stamps and finds none."""
+    await days.step()
+    (workshop.shelf.root / anchor.INDEX).unlink()
+    with capture_logs() as logged:
+        assert await days.step() < anchor.LOOK_SECONDS
+    assert "has lost or changed a day" in logged[0]["reason"]
+    settings = {"LEDGER_SHELF": str(workshop.root / "shelves"), "LEDGER_TSA_ROOTS": str(tsa.roots)}
+    shutil.copytree(workshop.shelf.root, workshop.root / "shelves" / "main")
+    shutil.copytree(workshop.root / "keys", workshop.root / "trust" / "main")
+    settings["LEDGER_KEYS"] = str(workshop.root / "trust")
+    code, said = await services(ledger.url, settings, "verify", "--tree")
+    assert (code, "LEDGER_TSA_ROOTS is set and there are no time-stamps" in said) == (1, True), said
 
 
 async def verify_zip(workshop: Workshop, zipped: Path, tsa: Authority) -> tuple[int, str]:

@@ -15,6 +15,7 @@ from services.ledger.sealing.shelf import CHECKPOINT
 from tests.integration.ledger.redacting import MAIN, Desk, redacting
 from tests.integration.ledger.sealing import services
 from tests.integration.ledger.test_gap import LOST
+from tests.integration.running.served import listening_at
 
 pytestmark = pytest.mark.postgres
 SUBJECT = "release:x-1"
@@ -100,6 +101,9 @@ async def test_what_was_handed_out_before_a_rotation_holds(
     assert f"the key was replaced at position 2, by {coming}" in said
     assert "VERIFIED" in await person.does("verify", "--key", old, "--tree")
     assert "VERIFIED" in await person.does("verify", "--key", old, "--subject", SUBJECT)
+    async with listening_at(desk.service.app) as port:
+        online = ("verify", "--url", f"http://127.0.0.1:{port}{MAIN}", "--key", old)
+        assert f"by {coming}" in await person.does(*online)
     shutil.rmtree(tmp_path / "log/main/rotated")
     said = await person.fails(9, "verify", "--key", old)
     assert "no key of" in said
@@ -115,6 +119,13 @@ async def test_a_receipt_by_a_key_that_had_ended_is_refused(
     late = await receipt(desk, 2, tmp_path / "2.json")
     assert "VERIFIED" in await person.does("verify", "--receipt", early)
     assert "not signed by this ledger" in await person.fails(9, "verify", "--receipt", late)
+    async with listening_at(desk.service.app) as port:
+        online = ("verify", "--url", f"http://127.0.0.1:{port}{MAIN}", "--receipt")
+        assert "VERIFIED  the receipt of position 1" in await person.does(*online, early)
+        lie = tmp_path / "lie.json"
+        lie.write_text((tmp_path / "1.json").read_text().replace('"position":1', '"position":2'))
+        assert "REFUSED" in await person.fails(9, *online, str(lie))
+    assert "does not answer" in await person.fails(1, *online, early)
     assert "position 4 says so" in await person.does(
         "seal", "rotate", "attester", "--reason", "yearly"
     )
