@@ -91,7 +91,7 @@ async def _relayed(url: str, bootstrap: str, head: int, kept: list[Record] | Non
     metrics.gauge(POSITION, 0, ledger="main")
     async with working(wake.run()), working(relay.run()), asyncio.timeout(600):
         while (metrics.REGISTRY.get_sample_value(POSITION, {"ledger": "main"}) or 0) < head:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
     await reader.close()
 
 

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from json.encoder import encode_basestring
 from typing import Any
 
 from contracts import catalogue, ijson
@@ -84,6 +85,12 @@ def _told(origin: bytes) -> list[bytes]:
     ]
 
 
+def _numbers(versions: Mapping[str, int]) -> bytes:
+    """Write as `ijson.dumps` does, four times as fast: every event that is read has them."""
+    members = [f"{encode_basestring(key)}:{versions[key]}" for key in sorted(versions)]
+    return f"{{{','.join(members)}}}".encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """One stored event as it was read back."""
@@ -133,7 +140,7 @@ class Recorded:
         return b"".join((
             b"{", assurance, b'"commitment":"', self.commitment.hex().encode(), place, principal,
             b'"recorded_at":"', moment, b'",', _REDACTED if self.redacted else b"",
-            b'"versions":', ijson.dumps(dict(self.versions)), b",",
+            b'"versions":', _numbers(self.versions), b",",
             via, b'"event":', self.event, b"}",
         ))  # fmt: skip
 

@@ -24,17 +24,17 @@ from services.ledger.wake import page_or_wait
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.ledger.body import Recorded
+    from services.ledger.body import Recorded, Window
     from services.ledger.certify import Standbys
     from services.ledger.lease import Claim, Lease
     from services.ledger.store import Reader
     from services.ledger.tables import LedgerRow
     from services.ledger.wake import Wake
 
-PAGE = 256
+PAGE = 512
 FLIGHTS = 4
 """Pages that are on their way to Kafka at once, at most."""
-CONFIRM_SECONDS = 0.2
+CONFIRM_SECONDS = 0.5
 """How often, at most, `confirmed` is written: it only spares repetition after a restart."""
 RENEW_SECONDS = 1.0
 STALLED_SECONDS = 5.0
@@ -54,6 +54,8 @@ class _Place:
     written_at: float
     flights: deque[tuple[Flight, int]] = field(default_factory=deque)
     """Pages that are on their way, each with its last position."""
+    ahead: asyncio.Task[Window] | None = None
+    """The next page, which is being read."""
 
     @property
     def read(self) -> int:
@@ -63,6 +65,13 @@ class _Place:
     @property
     def pending(self) -> bool:
         return self.sent > self.confirmed
+
+    async def drop_ahead(self) -> None:
+        """Forget the page that is being read."""
+        if self.ahead is not None:
+            self.ahead.cancel()
+            await asyncio.gather(self.ahead, return_exceptions=True)
+            self.ahead = None
 
     def due(self) -> bool:
         """Say whether the row has to be written: something to confirm, or a lease to renew."""
@@ -136,6 +145,7 @@ class Relay:
                     pause = min(pause * 2, RENEW_SECONDS)
             _log.info("relay.lost_lease", ledger=self._ledger, fencing=claim.fencing)
         finally:
+            await place.drop_ahead()
             with contextlib.suppress(*DatabaseError):
                 await self._let_go(place)
 
@@ -146,9 +156,7 @@ class Relay:
         that of round trips. What is confirmed follows what has landed, in order.
         """
         wait = 0 if place.flights else CONFIRM_SECONDS if place.pending else RENEW_SECONDS
-        page = await page_or_wait(
-            self._reader, self._wake, self._ledger, place.read, PAGE, wait=wait
-        )
+        page = await self._page(place, wait)
         _refuse_gap(page.events, place.read)
         if page.events and self._standbys is not None:
             await self._standbys.confirm()
@@ -166,10 +174,27 @@ class Relay:
             return
         self._healthy()
 
+    async def _page(self, place: _Place, wait: float) -> Window:
+        """Return the next page, and have the one behind it read while this one is sent."""
+        if place.ahead is None:
+            place.ahead = self._read(place.read, wait)
+        page = await place.ahead
+        place.ahead = None
+        if page.scanned_to < page.head:
+            place.ahead = self._read(page.scanned_to, 0)
+            await asyncio.sleep(0)  # it is asked for before the work here begins
+        return page
+
+    def _read(self, after: int, wait: float) -> asyncio.Task[Window]:
+        return asyncio.create_task(
+            page_or_wait(self._reader, self._wake, self._ledger, after, PAGE, wait=wait)
+        )
+
     async def _start_over(self, place: _Place, failure: Undelivered, pause: float) -> None:
         """Go on behind what was acknowledged; the producer has been thrown away by now."""
         self._trouble = str(failure)
         place.flights.clear()
+        await place.drop_ahead()
         metrics.count("rlg_relay_rebuilds_total", ledger=self._ledger)
         _log.warning("relay.undelivered", ledger=self._ledger, reason=str(failure))
         if failure.acknowledged:
