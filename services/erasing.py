@@ -8,6 +8,7 @@ that reason. Both write a report of every event that they met: an erasure has to
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from services.kit.settings import SettingsError
 
 erase = typer.Typer(help="Take what must not be kept out of a ledger.", no_args_is_help=True)
 PAGE = 500
+SHORTEST = 3
+"""Characters that a text has to have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +42,47 @@ class Met:
 async def ask(
     client: Client, ledger: str, texts: Sequence[str], reason: str, progress: Callable[[int], None]
 ) -> AsyncIterator[Met]:
-    """Ask for the redaction of each event that holds one of the texts; upper case does not matter.
+    """Ask for the redaction of each event that holds one of the texts.
 
-    Looks at the event as recorded, whole: attributes, members, values. Safe to repeat.
+    Upper case and ways of composing a letter do not matter. Looks at the event as recorded, whole:
+    attributes, members, values. A principal that holds a text is told as refused, for it stays.
+    Safe to repeat. Raises `SettingsError` for texts that would meet too much, or be kept for ever.
     """
-    wanted, after = [text.casefold() for text in texts], 0
+    wanted, after = _wanted(texts, reason), 0
     while True:
         page = await HttpLedger(client).page(ledger, after, limit=PAGE)
         for event in page.events:
-            said = json.dumps(event.event, ensure_ascii=False).casefold()
-            if any(text in said for text in wanted):
+            if _holds(json.dumps(event.event, ensure_ascii=False), wanted):
                 body = {"position": event.position, "reason": reason}
                 yield await _done(client, _at(ledger), body, event.position, event.type)
+            if _holds(event.principal, wanted):
+                told = f"its principal {event.principal} holds the text, and principals stay"
+                yield Met(event.position, event.type, "refused", told)
         progress(page.scanned_to - after)
         if page.scanned_to >= page.head:
             return
         after = page.scanned_to
+
+
+def _wanted(texts: Sequence[str], reason: str) -> list[str]:
+    """Return the texts as they are looked for, in JSON."""
+    wanted = [_folded(json.dumps(text, ensure_ascii=False)[1:-1]) for text in texts]
+    for text in texts:
+        if len(text.strip()) < SHORTEST:
+            raise SettingsError(f"{text!r} would be found nearly everywhere: give more of it")
+    if _holds(json.dumps(reason, ensure_ascii=False), wanted):
+        raise SettingsError("the reason is recorded for ever, and it holds what is to be erased")
+    return wanted
+
+
+def _holds(said: str, wanted: Sequence[str]) -> bool:
+    folded = _folded(said)
+    return any(text in folded for text in wanted)
+
+
+def _folded(text: str) -> str:
+    """Return one spelling for all that a reader takes for the same (UAX 15, NFKC)."""
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 async def agree(client: Client, ledger: str, reason: str) -> AsyncIterator[Met]:

@@ -14,6 +14,7 @@ import pytest
 
 from services import erasing
 from services.kit.remote import Client
+from services.kit.settings import SettingsError
 from services.ledger import redactions
 from services.ledger.verify.whole import Refused
 from tests.integration.ledger.redacting import MAIN, Desk, redacting
@@ -213,6 +214,43 @@ async def test_a_person_is_taken_out_with_a_report(desk: Desk) -> None:
     assert (await desk.get("redactions/2"))["state"] == "requested"
     await ada.close()
     await bob.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Zoë Ångström", "by Zoe\u0308 A\u030angstro\u0308m"),
+        ('Ada "Countess" Lovelace', 'Ada "countess" Lovelace'),
+        ("C:\\users\\ada", "at c:\\Users\\Ada\\x"),
+        ("ｆｕｌｌ ａｄａ", "full ada"),
+    ],
+)
+async def test_a_name_is_found_however_it_is_composed(desk: Desk, text: str, said: str) -> None:
+    await desk.post(1, data={"note": "nobody"})
+    await desk.post(2, data={"by": [said]})
+    ada = Client("http://ledger", "ada", desk.service.app)
+    found = [each async for each in erasing.ask(ada, "main", [text], "erasure 17", lambda _: None)]
+    assert [(each.position, each.state) for each in found] == [(2, "requested")]
+    await ada.close()
+
+
+async def test_what_would_meet_too_much_or_stay_for_ever_is_not_begun(desk: Desk) -> None:
+    """An empty text is in every event; a reason that names the person is never removed."""
+    await desk.post(1)
+    ada = Client("http://ledger", "ada", desk.service.app)
+
+    async def told(text: str, reason: str) -> list[erasing.Met]:
+        return [each async for each in erasing.ask(ada, "main", [text], reason, lambda _: None)]
+
+    for text in ("", "  ", "ad"):
+        with pytest.raises(SettingsError, match="nearly everywhere"):
+            await told(text, "erasure 17")
+    with pytest.raises(SettingsError, match="recorded for ever"):
+        await told("Ada Person", "ada person asked")
+    (met,) = await told("dev:demo", "erasure 17")
+    assert (met.position, met.state) == (1, "refused")
+    assert "principals stay" in met.detail
+    await ada.close()
 
 
 async def erase(*arguments: str, key: str) -> tuple[int, str]:
