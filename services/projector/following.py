@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from services.kit import logs
 from services.projector.generations import Generation, Generations
-from services.projector.runner import GivenUp, Runner
+from services.projector.runner import Runner
 from services.projector.writing import Superseded
 
 _log = logs.get(__name__)
@@ -19,7 +19,7 @@ class Follower:
         self, generations: Generations, runner_of: Callable[[Generation], Runner],
         give_up: Callable[[str], None] | None = None,
     ) -> None:  # fmt: skip
-        """`give_up` ends the process: nothing moves, also after everything was opened anew."""
+        """`give_up` ends the process; without it we try for ever. See `Runner.given_up`."""
         self._generations = generations
         self._runner_of = runner_of
         self._give_up = give_up
@@ -35,9 +35,9 @@ class Follower:
             try:
                 await self._runner.run()
             except ExceptionGroup as errors:
-                given_up = errors.subgroup(GivenUp)
+                given_up = self._runner.given_up()
                 if given_up is not None and self._give_up is not None:
-                    self._give_up(str(given_up.exceptions[0]))
+                    self._give_up(f"{self._generations.ledger}: {given_up}")
                 if not errors.subgroup(Superseded) or await self._generations.live() == live:
                     raise
                 _log.info("projector.flipped", ledger=self._generations.ledger, was=live.number)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import cast
 
 from contracts.event import RecordedEvent
@@ -21,15 +22,21 @@ from services.projector.writing import Claim, Projection
 BATCH = 500
 WATCH_SECONDS = 2.0
 STALL_SECONDS = 60.0
+STANDBY_SECONDS = 5.0
+"""Who waits so long for the cursor stands by."""
 _log = logs.get(__name__)
 
 
 class Stalled(Exception):
-    """The ledger moves and the cursor does not: the feed hangs. Everything is opened anew."""
+    """Events wait and the cursor does not move: the feed hangs. Everything is opened anew."""
 
 
-class GivenUp(Exception):
-    """It was opened anew, and the cursor does not move still: only a new process may help."""
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """Events wait behind a position. A restart does not end it, only an event that is applied."""
+
+    position: int
+    since: float
 
 
 class Runner:
@@ -43,24 +50,35 @@ class Runner:
         self._feed = feed
         self._ledger = ledger
         self._stall = stall
-        self._moved_at = clock.monotonic()
         self._behind = 0
-        self._reopened = False
+        self._stands: Standstill | None = None
+        self._claiming: float | None = None
         self._labels = {"projection": NAME, "ledger": projection.ledger}
 
     async def run(self) -> None:
         """Claim the cursor, then follow and watch. Raises; the caller starts it again."""
-        async with self._projection.claim() as claim:
-            if not self._reopened:
-                self._moved_at = clock.monotonic()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._follow(claim))
-                tasks.create_task(self._watch(claim))
+        self._claiming = clock.monotonic()
+        async with self._projection.claim() as claim, asyncio.TaskGroup() as tasks:
+            self._claiming = None
+            await self._look(claim)  # before the feed, which may fail at once
+            tasks.create_task(self._follow(claim))
+            tasks.create_task(self._watch(claim))
 
     async def stalled(self) -> str | None:
         """Readiness check: say so when events wait and nothing moves."""
-        still = clock.monotonic() - self._moved_at
-        if self._behind and still > self._stall / 2:
+        now = clock.monotonic()
+        if self._claiming is not None and now - self._claiming > STANDBY_SECONDS:
+            return None  # somebody else follows this ledger
+        return self.waited(self._stall / 2)
+
+    def given_up(self) -> str | None:
+        """Say so when it was opened anew and nothing moves still: a new process may help."""
+        return self.waited(self._stall)
+
+    def waited(self, seconds: float) -> str | None:
+        """Say what has waited for longer than this."""
+        still = 0.0 if self._stands is None else clock.monotonic() - self._stands.since
+        if still > seconds:
             return f"{self._behind} events wait and the cursor has not moved for {still:.0f} s"
         return None
 
@@ -77,19 +95,26 @@ class Runner:
                     self._note(claim, clock.monotonic() - began)
 
     async def _watch(self, claim: Claim) -> None:
+        opened = clock.monotonic()
         while True:
-            try:
-                page = await self._ledger.page(self._projection.ledger, claim.position, limit=1)
-            except Problem as problem:
-                _log.info("projector.head_unknown", reason=problem.detail)
-            else:
-                since = page.events[0].recorded_at if page.events else None
-                await self._projection.seen(claim, page.head, since)
-                self._measure(claim, page.head)
             await asyncio.sleep(WATCH_SECONDS)
+            await self._look(claim)
+            stands = self._stands
+            if stands and clock.monotonic() - max(stands.since, opened) > self._stall / 2:
+                raise Stalled(f"{self._projection.ledger}: {self._behind} events wait")
+
+    async def _look(self, claim: Claim) -> None:
+        try:
+            page = await self._ledger.page(self._projection.ledger, claim.position, limit=1)
+        except Problem as problem:
+            _log.info("projector.head_unknown", reason=problem.detail)
+        else:
+            self._measure(claim, page.head)
+            since = page.events[0].recorded_at if page.events else None
+            await self._projection.seen(claim, page.head, since)
 
     def _note(self, claim: Claim, seconds: float) -> None:
-        self._moved_at, self._reopened = clock.monotonic(), False
+        self._stands = None
         metrics.gauge("rlg_projection_parked_subjects", len(claim.held), **self._labels)
         metrics.observe("rlg_projection_batch_seconds", seconds, projection=NAME)
         metrics.gauge("rlg_projection_position", claim.position, **self._labels)
@@ -97,13 +122,7 @@ class Runner:
     def _measure(self, claim: Claim, head: int) -> None:
         self._behind = max(0, head - claim.position)
         metrics.gauge("rlg_projection_lag_events", self._behind, **self._labels)
-        still = clock.monotonic() - self._moved_at
         if not self._behind:
-            self._moved_at, self._reopened = clock.monotonic(), False
-        elif still > self._stall:
-            raise GivenUp(
-                f"{self._projection.ledger}: {self._behind} events wait for {still:.0f} s"
-            )
-        elif still > self._stall / 2 and not self._reopened:
-            self._reopened = True
-            raise Stalled(f"{self._projection.ledger}: {self._behind} events wait")
+            self._stands = None
+        elif self._stands is None or self._stands.position != claim.position:
+            self._stands = Standstill(claim.position, clock.monotonic())

@@ -149,11 +149,6 @@ class Nothing:
         yield []
 
 
-@pytest.mark.xfail(
-    reason="runner.run sets _moved_at at each start: with a feed that fails faster than half of "
-    "PROJECTOR_STALL_SECONDS /readyz of the projector never says that nothing moves",
-    strict=True,
-)
 async def test_a_projector_whose_feed_cannot_be_opened_says_so(database_url: str) -> None:
     engine = database.engine(database_url, "test")
     nothing: Any = Nothing()
