@@ -145,7 +145,7 @@ async def test_an_event_that_is_applied_starts_the_clock_again(
     monkeypatch.setattr(Folding, "apply", applied)
     running = asyncio.create_task(runner.run())
     async with asyncio.timeout(5):
-        while runner.given_up():
+        while runner.given_up():  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
     assert await runner.stalled() is None
     running.cancel()
