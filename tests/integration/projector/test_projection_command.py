@@ -1,8 +1,13 @@
-"""The commands of docs/operations.md, "Rebuild a read model", as their user gives them."""
+"""The commands of docs/operations.md, "Rebuild a read model", each in a process of its own.
+
+To import the product takes seconds and is done once: the processes are forked from one that has
+done it. tests/faults/test_runbooks.py gives the commands as they are written there.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -16,6 +21,21 @@ from tests.integration.projector.memory import engine_at
 from tests.integration.running.served import listening_at
 
 pytestmark = pytest.mark.postgres
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["services.__main__", __name__])
+
+
+def command(args: list[str], environ: dict[str, str], out: Path) -> None:
+    """Be `python -m services …`: its arguments, its whole environment, its output in a file."""
+    from services.__main__ import main  # noqa: PLC0415 - the forking process has it
+
+    written = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(written, 1)
+    os.dup2(written, 2)
+    os.environ.clear()
+    os.environ.update(environ)
+    sys.argv = ["services", *args]
+    main()
 
 
 async def test_replay_list_and_back(database_url: str, tmp_path: Path) -> None:
@@ -24,17 +44,18 @@ async def test_replay_list_and_back(database_url: str, tmp_path: Path) -> None:
             await desk.post(number)
         async with listening_at(desk.service.app) as port:
 
-            async def projection(command: str, key: str = "demo-key") -> tuple[int, str]:
+            async def projection(name: str, key: str = "demo-key") -> tuple[int, str]:
                 environ = {
                     "PATH": os.environ["PATH"], "COLUMNS": "200", "DATABASE_URL": database_url,
                     "RLG_LEDGER_URL": f"http://127.0.0.1:{port}", "RLG_SERVICE_KEY": key,
                 }  # fmt: skip
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "services", "projection", command, env=environ,
-                    stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-                )  # fmt: skip
-                out, _ = await asyncio.wait_for(process.communicate(), 60)
-                return process.returncode or 0, out.decode()
+                out = tmp_path / "said"
+                args = (["projection", name], environ, out)
+                process = _forks.Process(target=command, args=args, daemon=True)
+                process.start()
+                await asyncio.to_thread(process.join, 60)
+                assert process.exitcode is not None, "it does not end"
+                return process.exitcode, out.read_text()
 
             assert "generation 1 is live" in (await projection("list"))[1]
             code, said = await projection("back")
