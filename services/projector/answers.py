@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ from contracts.event import format_time, parse_time
 from services.projector import views
 from services.projector.readmodels.rows import Row
 
+SUBJECTS = 200
+"""Most parked subjects that one answer names."""
 _TIERS = ("development", "testing", "staging", "production", "other")
 _ALLOWED = frozenset({"allow", "allow-by-break-glass"})
 
@@ -37,6 +39,19 @@ def freshness(ledger: str, row: Row | None, parked: int, now: datetime) -> views
         seconds_behind=max(0.0, (now - since).total_seconds()),
         updated_at=row["updated_at"],
         parked=parked,
+    )
+
+
+def projection(
+    name: str, generation: int, fresh: views.Freshness, parked: Sequence[Row]
+) -> views.ProjectionView:
+    """Answer what stands still, the longest first."""
+    return views.ProjectionView(
+        projection=name,
+        generation=generation,
+        freshness=fresh,
+        parked_subjects=len(parked),
+        parked=[views.ParkedSubject(**row) for row in parked[:SUBJECTS]],
     )
 
 
@@ -118,7 +133,7 @@ def change(row: Row) -> dict[str, Any]:
 
 
 def release(row: Row, parts: dict[str, list[Row]]) -> views.ReleaseView:
-    """Answer everything about one release. `parts`: gate, entry, deployment, change, matter."""
+    """Answer everything about one release. `parts`: rows by table."""
     matters: dict[str, list[dict[str, Any]]] = {}
     for part in parts["matter"]:
         matters.setdefault(part["kind"], []).append(matter(part))
@@ -139,6 +154,7 @@ def release(row: Row, parts: dict[str, list[Row]]) -> views.ReleaseView:
         plans=row["plans"],
         incidents=matters.get("incident", []),
         exceptions=matters.get("exception", []),
+        parked_from=next((part["position"] for part in parts["parked"]), None),
     )
 
 

@@ -17,6 +17,7 @@ from services.projector.store import Store
 from services.projector.views import (
     Cell,
     Freshness,
+    ProjectionView,
     ReleaseFilter,
     ReleasePage,
     ReleaseView,
@@ -72,12 +73,17 @@ def add_routes(app: FastAPI, store: Store, keyring: Keyring) -> None:
         """Return how far the read models are behind the ledger."""
         return await store.freshness()
 
+    async def projection() -> ProjectionView:
+        """Return how far the read models are, and which subjects are parked in them."""
+        return await store.projection()
+
     router = APIRouter(prefix="/v1", dependencies=[Depends(gate)], tags=["read models"])
     router.get("/releases")(releases)
     router.get("/releases/{release:path}")(release)
     router.get("/kpis/{name}")(kpi)
     router.get("/environments")(environments)
     router.get("/freshness")(freshness)
+    router.get("/projection")(projection)
     app.include_router(router)
 
 

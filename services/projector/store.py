@@ -42,8 +42,14 @@ class Store:
     async def freshness(self) -> views.Freshness:
         """Say how far the read models are behind the ledger."""
         async with self._snapshot() as ask:
-            parked = await ask.number(select(func.count()).where(ask.mine(tables.parked)))
-            return answers.freshness(self.ledger, await ask.cursor(), parked, clock.now())
+            return await ask.freshness()
+
+    async def projection(self) -> views.ProjectionView:
+        """Say how far the read models are, and what is parked in them."""
+        async with self._snapshot() as ask:
+            parked = await ask.rows(tables.parked_subjects(self.ledger))
+            number, fresh = ask.generation.number, await ask.freshness()
+            return answers.projection(generations.NAME, number, fresh, parked)
 
     async def now(self, person: str | None) -> views.NowView:
         """Answer the first page: what waits for `person` (None: for anybody), moves, is blocked."""
@@ -77,12 +83,11 @@ class Store:
             newest = listed.order_by(_R.last_position.desc()).limit(filter.limit + 1)
             rows = await ask.rows(newest)
             page = rows[: filter.limit]
-            total = select(func.count()).where(ask.mine(tables.release), *wanted.values())
             return views.ReleasePage(
                 releases=[answers.release_row(row) for row in page],
                 next_before=page[-1]["last_position"] if len(rows) > len(page) else None,
                 facets=await ask.facets(wanted),
-                total=await ask.number(total),
+                total=await ask.count(tables.release, *wanted.values()),
             )
 
     async def release(self, release_id: str) -> views.ReleaseView:
@@ -134,7 +139,7 @@ class _Ask:
 
     _connection: AsyncConnection
     _ledger: str
-    _generation: Generation
+    generation: Generation
 
     def mine(self, table: Table) -> ColumnElement[bool]:
         return table.c.ledger == self._ledger
@@ -146,12 +151,17 @@ class _Ask:
     async def rows(self, query: Select[Any]) -> list[Row]:
         return [answers.plain(row) for row in (await self._connection.execute(query)).mappings()]
 
-    async def number(self, query: Select[Any]) -> int:
+    async def count(self, table: Table, *where: ColumnElement[bool]) -> int:
+        query = select(func.count()).where(self.mine(table), *where)
         return int((await self._connection.execute(query)).scalar_one())
 
     async def cursor(self) -> Row | None:
-        query = self.all(tables.cursor, tables.cursor.c.projection == self._generation.cursor)
+        query = self.all(tables.cursor, tables.cursor.c.projection == self.generation.cursor)
         return next(iter(await self.rows(query)), None)
+
+    async def freshness(self) -> views.Freshness:
+        parked = await self.count(tables.parked)
+        return answers.freshness(self._ledger, await self.cursor(), parked, clock.now())
 
     async def cells(self) -> list[Row]:
         order = (tables.cell.c.service, tables.cell.c.environment)
@@ -191,17 +201,15 @@ class _Ask:
             query = select(column.label("value"), func.count().label("n"))
             query = query.where(self.mine(tables.release), *others).group_by("value")
             rows = await self.rows(query.order_by(func.count().desc(), "value"))
-            found[name] = [
-                views.Facet(value=row["value"], count=row["n"]) for row in rows if row["value"]
-            ]
+            found[name] = [views.Facet(value=r["value"], count=r["n"]) for r in rows if r["value"]]
         return found
 
     async def parts(self, release: Row) -> dict[str, list[Row]]:
         """Return what belongs to a release: gates, timeline, deployments, changes, matters."""
-        gate, deployment = tables.gate.c, tables.deployment.c
+        gate, deployment, change = tables.gate.c, tables.deployment.c, tables.change.c
         name, linked = release["release_id"], release["linked"]
         own = [key.partition(":")[2] for key in linked if key.startswith("deployment:")]
-        c, pairs = tables.matter.c, [tuple(key.split(":", 1)) for key in linked]
+        c, keys = tables.matter.c, [tuple(key.split(":", 1)) for key in linked]
         queries = {
             "gate": self.all(tables.gate, gate.release_id == name).order_by(gate.position),
             "entry": self.all(tables.entry, tables.told_of(name, linked))
@@ -215,19 +223,11 @@ class _Ask:
                     deployment.remediates.in_(own),
                 ),
             ).order_by(deployment.position.desc()),
-            "change": self._changes(linked),
-            "matter": self.all(tables.matter, tuple_(c.kind, c.key).in_(pairs)).order_by(
-                c.position
-            ),
+            "change": self.all(tables.change, tables.changes_of(linked)).order_by(change.position),
+            "parked": tables.parked_subjects(self._ledger, f"release:{name}"),
+            "matter": self.all(tables.matter, tuple_(c.kind, c.key).in_(keys)).order_by(c.position),
         }
         return {part: await self.rows(query) for part, query in queries.items()}
-
-    def _changes(self, linked: list[str]) -> Select[Any]:
-        c = tables.change.c
-        named = [key.removeprefix("change:") for key in linked if key.startswith("change:")]
-        ends = [tuple(each.rpartition("@")[::2]) for each in named]
-        either = or_(tuple_(c.repo, c.merge_sha).in_(ends), tuple_(c.repo, c.head_sha).in_(ends))
-        return self.all(tables.change, either).order_by(c.position)
 
     async def history(self, asked: window.Asked, with_commits: bool) -> kpis.History:  # noqa: FBT001
         """Return the rows that a KPI is computed from."""

@@ -17,12 +17,18 @@ from sqlalchemy import (
     Double,
     Integer,
     MetaData,
+    Select,
     Table,
     Text,
     TextClause,
     and_,
+    case,
     func,
+    or_,
+    select,
     text,
+    true,
+    tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 
@@ -184,6 +190,31 @@ def told_of(name: str, linked: list[str]) -> ColumnElement[bool]:
     entries = entry.c
     elsewhere = and_(entries.type.like("release.%"), ~entries.subjects.contains([own]))
     return and_(entries.subjects.overlap([own, *linked]), ~elsewhere)
+
+
+def changes_of(linked: list[str]) -> ColumnElement[bool]:
+    """Return the condition on changes that a release's links name, by either commit."""
+    named = [key.removeprefix("change:") for key in linked if key.startswith("change:")]
+    ends = [tuple(each.rpartition("@")[::2]) for each in named]
+    c = change.c
+    return or_(tuple_(c.repo, c.merge_sha).in_(ends), tuple_(c.repo, c.head_sha).in_(ends))
+
+
+def parked_subjects(ledger: str, only: str | None = None) -> Select[Any]:
+    """Return the query for what is parked: one row for each subject, with its first event.
+
+    An event that names no subject holds nobody up: it stands alone.
+    """
+    c = parked.c
+    subject = (c.subject, case((c.subject == "", c.position)))
+    asked = true() if only is None else c.subject == only
+    each = select(
+        c.subject, c.position, c.type, c.error, c.parked_at,
+        func.count().over(partition_by=subject).label("events"),
+        func.row_number().over(partition_by=subject, order_by=c.position).label("nth"),
+    ).where(c.ledger == ledger, asked).subquery()  # fmt: skip
+    shown = [column for column in each.c if column.name != "nth"]
+    return select(*shown).where(each.c.nth == 1).order_by(each.c.position)
 
 
 def narrowed(q: str, service: str, **values: str) -> dict[str, ColumnElement[bool]]:

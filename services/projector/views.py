@@ -38,6 +38,29 @@ class Freshness(View):
     """Events that could not be folded and were put aside; they stand in the ledger."""
 
 
+class ParkedSubject(View):
+    """A subject of which nothing is folded any more, from one event on; empty: it names none."""
+
+    subject: str
+    position: int
+    """The first event that could not be folded."""
+    type: str
+    error: str
+    parked_at: str
+    events: int
+    """That one, and all later ones of its subject."""
+
+
+class ProjectionView(View):
+    """A projection of one ledger, and what stands still in it (the first 200)."""
+
+    projection: str
+    generation: int
+    freshness: Freshness
+    parked_subjects: int
+    parked: list[ParkedSubject]
+
+
 class ReleaseRow(View):
     """One release in a list."""
 
@@ -166,6 +189,8 @@ class ReleaseView(View):
     """{kind, doc_uri, doc_sha256, position}."""
     incidents: list[dict[str, Any]]
     exceptions: list[dict[str, Any]]
+    parked_from: int | None = None
+    """The position from which on nothing of it is folded, see `ParkedSubject`."""
 
 
 class GateCard(View):

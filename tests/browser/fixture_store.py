@@ -77,6 +77,7 @@ class FixtureStore:
     def __init__(self, behind: float = 0, events: int = HEAD) -> None:
         self.behind, self.events = behind, events
         self.voted: tuple[str, str, int] | None = None
+        self.parked: list[views.ParkedSubject] = []
 
     @property
     def position(self) -> int:
@@ -88,7 +89,26 @@ class FixtureStore:
         return views.Freshness(
             ledger="main", position=self.position, head=self.position + late,
             events_behind=late, seconds_behind=self.behind, updated_at=when(0),
+            parked=sum(each.events for each in self.parked),
         )  # fmt: skip
+
+    async def projection(self) -> views.ProjectionView:
+        return views.ProjectionView(
+            projection="readmodels", generation=2, freshness=await self.freshness(),
+            parked_subjects=len(self.parked), parked=self.parked,
+        )  # fmt: skip
+
+    def park(self) -> None:
+        """Put some subjects aside, as events that nobody can read do."""
+        unreadable = (
+            "CannotRead: org.releaseledger.release.updated.v3: there is no upcaster from v3 to v1"
+        )
+        long = "Unstorable: 22P05: unsupported Unicode escape sequence \\u0000 cannot be converted to text, in row release=search-0.19.0"
+        self.parked = [
+            views.ParkedSubject(subject="release:web-5.1.9", position=1108, type="org.releaseledger.release.updated.v3", error=unreadable, parked_at=when(26), events=7),
+            views.ParkedSubject(subject="artifact:" + digest("image"), position=1177, type="org.releaseledger.artifact.scanned.v1", error=long, parked_at=when(2.4), events=1),
+            views.ParkedSubject(subject="", position=1190, type="com.example.note", error="KeyError: 'data'", parked_at=when(0.3), events=1),
+        ]  # fmt: skip
 
     async def now(self, person: str | None) -> views.NowView:
         if not self.events:
@@ -138,7 +158,9 @@ class FixtureStore:
         row = next((row for row in rows() if row.release_id == release_id), None)
         if row is None:
             raise NotFound(f"there is no release {release_id}")
-        return fixture_release.release(row, self.voted)
+        since = [each.position for each in self.parked if each.subject == f"release:{release_id}"]
+        made = fixture_release.release(row, self.voted)
+        return made.model_copy(update={"parked_from": next(iter(since), None)})
 
     async def kpi(
         self, name: str, *, days: int = 90, service: str | None = None, end: datetime

@@ -17,6 +17,7 @@ ADDRESSES = (
     "/releases/search-0.18.3",
     "/flow",
     "/flow?service=search&days=7",
+    "/projection",
     "/events/1203",
     "/events/1100",
     "/nowhere",
@@ -31,6 +32,46 @@ def test_every_page_fits_and_is_accessible(site: str, page: Page, scheme: str, w
     for address in ADDRESSES:
         page.goto(site + address)
         check(page)
+
+
+@pytest.mark.parametrize(("scheme", "width"), DRESSES)
+def test_what_is_parked_is_said_wherever_it_matters(
+    site: str, store: FixtureStore, page: Page, scheme: str, width: int
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 844})
+    store.park()
+    page.goto(site)
+    check(page)
+    assert "9 events parked" in page.locator(".strip").inner_text()
+    page.locator("#fresh .parked").click()
+    page.wait_for_url("**/projection#parked")
+    check(page)
+    cards = page.locator(".parked-list > li")
+    assert cards.count() == 3
+    first = cards.first.inner_text()
+    assert "release:web-5.1.9" in first
+    assert "with 6 later events" in first
+    assert "there is no upcaster from v3 to v1" in first
+    assert cards.first.locator("time").count() == 1
+    assert "projection replay --ledger main" in page.locator(".setup pre").inner_text()
+    cards.first.locator("h3 a").click()
+    page.wait_for_url("**/releases/web-5.1.9")
+    check(page)
+    assert "stands still since event 1" in page.get_by_role("note").inner_text()
+
+
+def test_where_nothing_is_parked_the_page_says_so(
+    site: str, store: FixtureStore, page: Page
+) -> None:
+    page.goto(site)
+    page.locator("#fresh a").click()
+    page.wait_for_url("**/projection")
+    assert "Nothing is parked." in page.locator("#parked").inner_text()
+    assert page.locator(".setup, #fresh .parked, .strip .bad >> text=parked").count() == 0
+    store.events = 0
+    page.goto(f"{site}/projection")
+    check(page)
 
 
 @pytest.mark.parametrize("width", [1440, 390, 320])

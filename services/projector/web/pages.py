@@ -1,4 +1,4 @@
-"""The pages that only read: now, releases, release, flow, event."""
+"""The pages that only read: now, releases, release, flow, read models, event."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ class Pages:
         router.get("/releases")(self.releases)
         router.get("/releases/{release_id:path}")(self.release)
         router.get("/flow")(self.flow)
+        router.get("/projection")(self.projection)
         router.get("/events/{position}")(self.event)
 
     async def now(self, request: Request) -> Response:
@@ -118,6 +119,13 @@ class Pages:
             request, "flow.html", kpis=kpis, days=days, service=service,
             services=services, windows=WINDOWS,
         )  # fmt: skip
+
+    async def projection(self, request: Request) -> Response:
+        """Show how far the read models are, what is parked in them, and how it comes back."""
+        view = await self._console.store.projection()
+        return _as_json(request, view) or await self._console.page(
+            request, "projection.html", view=view
+        )
 
     async def event(self, request: Request, position: str) -> Response:
         """Show one recorded event as the ledger has it."""

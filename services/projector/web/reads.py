@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         Cell,
         Freshness,
         NowView,
+        ProjectionView,
         ReleaseFilter,
         ReleasePage,
         ReleaseView,
@@ -23,6 +24,9 @@ class Reads(Protocol):
 
     async def freshness(self) -> Freshness:
         """Say how far the read models are behind the ledger."""
+
+    async def projection(self) -> ProjectionView:
+        """Say how far the read models are, and what is parked in them."""
 
     async def now(self, person: str | None) -> NowView:
         """Return the first page; `person` is the principal whose gates come first."""

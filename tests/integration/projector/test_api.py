@@ -51,6 +51,9 @@ async def test_every_resource_answers(ask: Callable[[str], Ask]) -> None:
     places = await get("/v1/environments")
     assert (places["services"], places["environments"]) == (["pay"], ["production"])
     assert (await get("/v1/freshness"))["position"] == 16
+    projection = await get("/v1/projection")
+    assert (projection["projection"], projection["parked"]) == ("readmodels", [])
+    assert projection["freshness"]["head"] == 16
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ async def test_nobody_reads_without_a_key(engine: AsyncEngine) -> None:
     app = new_app("projector", "test")
     api.add_routes(app, await project(engine, Log()), Keyring())
     client = Client("http://projector", "wrong", app)
-    for path in ("/v1/releases", "/v1/kpis/x", "/v1/environments", "/v1/freshness"):
+    for path in ("/v1/releases", "/v1/kpis/x", "/v1/environments", "/v1/projection"):
         with pytest.raises(Unauthenticated):
             await client.get(path)
     await client.close()

@@ -18,7 +18,7 @@ from services.projector.readmodels.fact import Fact
 from services.projector.readmodels.rows import KEYS, LOGS, Rows
 from services.projector.runner import Stalled
 from services.projector.store import Store
-from services.projector.writing import Claim, Folded, Projection, Superseded
+from services.projector.writing import Claim, Folded, Parked, Projection, Superseded
 from tests.integration.projector.memory import Memory, everything, parked, project, runner, running
 from tests.unit.projector.recorded import Log, deployment, story
 
@@ -156,10 +156,29 @@ async def test_an_event_whose_fold_fails_is_put_aside_with_all_later_ones_of_its
     assert {row["subject"] for row in rows} == {subject}
     assert (rows[0]["type"], rows[0]["error"]) == (log.events[7].type, "ValueError: odd")
     assert rows[1]["error"] == f"Behind: position 8 of {subject} is parked"
+    view = await store.projection()
+    assert (view.generation, view.freshness, view.parked_subjects) == (1, fresh, 1)
+    (shown_parked,) = view.parked
+    assert (shown_parked.subject, shown_parked.position) == (subject, 8)
+    assert (shown_parked.events, shown_parked.error) == (len(later), "ValueError: odd")
+    assert (await store.release(subject.removeprefix("release:"))).parked_from == 8
     async with engine.connect() as connection:
         await connection.execution_options(**tables.at(tables.SLOTS[0]))
         shown = set((await connection.execute(select(tables.entry.c.position))).scalars())
     assert shown == set(range(1, len(log.events) + 1)) - set(later)
+
+
+async def test_events_that_name_no_subject_are_parked_one_by_one(engine: AsyncEngine) -> None:
+    projection = Projection(engine, "main")
+    park = [Parked(n, "a.b", f"E: {n}", subject) for n, subject in
+            ((1, ""), (2, "thing:x"), (3, ""), (4, "thing:x"))]  # fmt: skip
+    async with projection.claim() as claim:
+        await projection.commit(claim, Folded(4, "2026-03-01T00:00:00Z", {}, park))
+    view = await Store(engine).projection()
+    found = [(one.position, one.subject, one.events) for one in view.parked]
+    assert found == [(1, "", 1), (2, "thing:x", 2), (3, "", 1)]
+    assert view.freshness.parked == 4
+    assert (await Store(engine, "other").projection()).parked == []
 
 
 async def test_a_new_process_knows_what_is_parked(
