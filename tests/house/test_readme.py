@@ -1,21 +1,20 @@
 """Every command of the README is run, against the whole product, and gives what the README says."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.story.told import PROMISE, blocks, run
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8080"
 """Where the README says that everything answers; a test has a port of its own."""
-BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PROMISE = re.compile(r"^# → (.+)$", re.MULTILINE)
 MAKE = re.compile(r"(?:\w+=\S+ )*make(?: (\S+))?")
 GIT = re.compile(r"git clone \S+.*")
 
-BLOCKS = BLOCK.findall(README)
+BLOCKS = blocks(README)
 TOLD = [b for b in BLOCKS if all(MAKE.fullmatch(n) or GIT.fullmatch(n) for n in b.splitlines())]
 """Blocks that would start the product or its tests: looked at, not run."""
 RUN = [block for block in BLOCKS if block not in TOLD]
@@ -39,11 +38,4 @@ def test_what_is_run_promises_something() -> None:
 @pytest.mark.kafka
 def test_five_minutes_of_use_go_as_they_are_told(served: str, tmp_path: Path) -> None:
     for block in RUN:
-        script = "set -euo pipefail\n" + block.replace(ADDRESS, served.rstrip("/"))
-        ran = subprocess.run(
-            ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60,
-            check=False,
-        )  # fmt: skip
-        assert ran.returncode == 0, f"{block}\n{ran.stdout}\n{ran.stderr}"
-        for promised in PROMISE.findall(block):
-            assert promised in ran.stdout, f"{block}\n{ran.stdout}"
+        run(block.replace(ADDRESS, served.rstrip("/")), tmp_path)
