@@ -20,6 +20,6 @@ class ProjectorSettings(Settings):
     pool_size: int = Field(default=5, ge=2, le=100)
     """Database connections; one of them holds the right to follow the ledger."""
     stall_seconds: float = Field(default=60, ge=5)
-    """Events wait and nothing moves: at half of it the feed is opened anew, then the process ends."""
+    """Events wait and nothing moves: at half of it the feed is opened anew, then we end."""
     witness: Path | None = None
     """Folder of the witness's key, logs and record; without a key there is none."""
