@@ -19,7 +19,7 @@ import pytest
 from contracts.event import Event
 from deploy.embedded import EmbeddedKafka, default_cache_dir
 from services.kit.remote import Client, HttpLedger
-from tests.faults.kafka_world import World, events, onlooker
+from tests.faults.kafka_world import World, audit, events, onlooker
 from tests.story import told
 from tests.story.served import ROOT, Shape, apart, free_port
 
@@ -62,6 +62,7 @@ async def stack(database_url: str, work_dir: Path, tmp_path: Path) -> AsyncItera
     )
     await broker.start()
     kafka = broker.bootstrap_servers
+    await audit(database_url)  # before the services make their first move
     shape = await asyncio.to_thread(apart, "runbooks", tmp_path, database_url, kafka)
     try:
         async with onlooker(database_url, kafka, shape.ledger, "main") as here:
