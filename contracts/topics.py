@@ -18,4 +18,5 @@ HEADER_COMMITMENT = "commitment"
 HEADER_CONTENT_TYPE = "content-type"
 HEADER_REASON = "reason"
 HEADER_OFFSET = "ingest-offset"
-"""Of a rejected record: `partition/offset` in the ingest topic. Rejected twice, it is the same."""
+"""Of a rejected record: `partition/offset` in the ingest topic, `topic/partition/offset` in another
+one. Rejected twice, it is the same."""

@@ -99,7 +99,8 @@ def _messages_out() -> dict[str, Any]:
     }
     rejected = {
         topics.HEADER_REASON: "why, in one sentence",
-        topics.HEADER_OFFSET: "partition/offset of the record in the ingest topic",
+        topics.HEADER_OFFSET: "partition/offset of the record in the ingest topic; in another one"
+        " its name and / stand before that",
     }
     sealed = {
         topics.HEADER_LEDGER: "name of the ledger",

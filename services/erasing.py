@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +25,8 @@ from services.kit.settings import SettingsError
 
 erase = typer.Typer(help="Take what must not be kept out of a ledger.", no_args_is_help=True)
 PAGE = 500
+STAY = ("id", "source", "type", "subject", "subjects", "causationid")
+"""Attributes that are left of a redacted event, in histories and columns."""
 SHORTEST = 3
 """Characters that a text has to have."""
 
@@ -44,19 +46,22 @@ async def ask(
 ) -> AsyncIterator[Met]:
     """Ask for the redaction of each event that holds one of the texts.
 
-    Upper case and ways of composing a letter do not matter. Looks at the event as recorded, whole:
-    attributes, members, values. A principal that holds a text is told as refused, for it stays.
-    Safe to repeat. Raises `SettingsError` for texts that would meet too much, or be kept for ever.
+    Upper case, ways of composing a letter and white space do not matter. Looks at the event as
+    recorded, whole: attributes, members, values. Where a text stands in what stays (`STAY`, the
+    principal) that is told as refused. Safe to repeat. Raises `SettingsError` for texts that would
+    meet too much, or be kept for ever.
     """
     wanted, after = _wanted(texts, reason), 0
     while True:
         page = await HttpLedger(client).page(ledger, after, limit=PAGE)
         for event in page.events:
-            if _holds(json.dumps(event.event, ensure_ascii=False), wanted):
+            if _holds(event.event, wanted):
                 body = {"position": event.position, "reason": reason}
                 yield await _done(client, _at(ledger), body, event.position, event.type)
-            if _holds(event.principal, wanted):
-                told = f"its principal {event.principal} holds the text, and principals stay"
+            stays = {name: event.event.get(name) for name in STAY} | {"principal": event.principal}
+            held = [name for name, value in stays.items() if _holds(value, wanted)]
+            if held:
+                told = f"its {', '.join(held)} holds a text, and stays"
                 yield Met(event.position, event.type, "refused", told)
         progress(page.scanned_to - after)
         if page.scanned_to >= page.head:
@@ -70,32 +75,35 @@ def _wanted(texts: Sequence[str], reason: str) -> list[str]:
     for text in texts:
         if len(text.strip()) < SHORTEST:
             raise SettingsError(f"{text!r} would be found nearly everywhere: give more of it")
-    if _holds(json.dumps(reason, ensure_ascii=False), wanted):
+    if _holds(reason, wanted):
         raise SettingsError("the reason is recorded for ever, and it holds what is to be erased")
     return wanted
 
 
-def _holds(said: str, wanted: Sequence[str]) -> bool:
-    folded = _folded(said)
-    return any(text in folded for text in wanted)
+def _holds(value: object, wanted: Sequence[str]) -> bool:
+    said = _folded(json.dumps(value, ensure_ascii=False))
+    return any(text in said for text in wanted)
 
 
 def _folded(text: str) -> str:
     """Return one spelling for all that a reader takes for the same (UAX 15, NFKC)."""
-    return unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 async def agree(client: Client, ledger: str, reason: str) -> AsyncIterator[Met]:
-    """Agree to every redaction that was asked for with this reason and waits. Safe to repeat."""
-    after = 0
-    while True:
+    """Agree to every redaction that was asked for with this reason and waits. Safe to repeat: those
+    that are redacted already are told too. What is asked for meanwhile is left for the next time.
+    """
+    after, until = 0, None
+    while until is None or after < until:
         found = await client.get(_at(ledger), after=after)
+        until = found["head"] if until is None else until
         for each in found["redactions"]:
-            if each["state"] == "requested" and each["reason"] == reason:
-                position = int(each["position"])
+            position = int(each["position"])
+            if each["reason"] == reason and each["state"] == "requested":
                 yield await _done(client, f"{_at(ledger)}/{position}/approval", {}, position)
-        if not found["redactions"] and found["scanned_to"] <= after:
-            return
+            elif each["reason"] == reason:
+                yield _met(each, position)
         after = found["scanned_to"]
 
 
@@ -106,7 +114,12 @@ async def _done(
         answer = await client.post(path, body)
     except Problem as problem:
         return Met(position, type_, "refused", str(problem))
-    return Met(position, type_, str(answer["state"]), f"by {answer['requested_by']}")
+    return _met(answer, position, type_)
+
+
+def _met(told: Mapping[str, Any], position: int, type_: str = "") -> Met:
+    who = " and ".join(filter(None, (told["requested_by"], told.get("approved_by"))))
+    return Met(position, type_, str(told["state"]), f"by {who}: {told['reason']}")
 
 
 def _at(ledger: str) -> str:
@@ -165,12 +178,14 @@ def _tell(
             await client.close()
         return ""
 
-    cut_short = uvloop.run(through())
-    refused = sum(each.state == "refused" for each in met)
-    run.say(f"{len(met)} events, {refused} refused")
-    if report is not None:
-        rows = [asdict(each) for each in met]
-        report.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    try:
+        cut_short = uvloop.run(through())
+    finally:  # also when somebody has interrupted it: what was met has to be shown
+        refused = sum(each.state == "refused" for each in met)
+        run.say(f"{len(met)} events, {refused} refused")
+        if report is not None:
+            rows = [asdict(each) for each in met]
+            report.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     if cut_short:
         raise SettingsError(cut_short)
     if refused:

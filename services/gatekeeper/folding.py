@@ -58,7 +58,9 @@ def _take(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     if not event.type.startswith(OURS) or name not in _HANDLERS:
         return
     if event.redacted:
-        if name in _OF_ARTIFACTS or _names(event) in (set(), {facts.release}):
+        # It may have been a no: what names several releases is taken to have been about this one.
+        names = _names(event)
+        if name in _OF_ARTIFACTS or not names or facts.release in names:
             facts.removed.append(event.position)
     elif name in _OF_ARTIFACTS or event.data.get("release_id") in {None, facts.release}:
         _HANDLERS[name](facts, event, stamp)

@@ -1,4 +1,5 @@
-"""Kafka in: records of the ingest topic are appended; what never can be goes to the rejected one.
+"""Kafka in: records of registered sources are appended; what never can be goes to the rejected
+topic.
 
 At-least-once from the topic, once into the log: the offset is committed after the append, and an
 event that is read again has its id in the log already. Failures that time can mend are tried
@@ -8,6 +9,7 @@ again and commit nothing.
 from __future__ import annotations
 
 import asyncio
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,6 +21,7 @@ from services.kit.kafka import KafkaGroup, KafkaProducer, Record
 from services.ledger import kafka_binding
 from services.ledger.admission import submission
 from services.ledger.appender import Outcome, Submission
+from services.ledger.sources import ASSURANCE, OPEN, Sources
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -36,7 +39,6 @@ the first half of that much is kept, and the offset says where the rest was."""
 STALLED_SECONDS = 15.0
 """Reading waits a second, and an append that does not come back gives up before this."""
 DEFAULT_LEDGER = "main"
-SENDER = Principal(f"kafka:{topics.INGEST}", "A1", frozenset({"event:write"}))
 Keeps: TypeAlias = "Callable[[Record, str], Awaitable[None]]"
 """Keeps a rejected record, with the ledger that it names. Raises `Unavailable`: try again."""
 _log = logs.get(__name__)
@@ -54,18 +56,21 @@ class _Item:
 
 
 class Ingest:
-    """Takes the ingest topic in, for all ledgers of this process."""
+    """Takes in the ingest topic and those of registered sources, for all ledgers here."""
 
     def __init__(
         self, bootstrap: str, appenders: Appenders, producer: KafkaProducer, group: str = GROUP,
-        keep: Keeps | None = None,
+        keep: Keeps | None = None, sources: Sources = OPEN,
     ) -> None:  # fmt: skip
-        """`keep` stores a rejected record where people see it, before its offset is committed."""
+        """Take from `sources`; `keep` stores what is rejected where people see it, before its
+        offset is committed.
+        """
         self._bootstrap = bootstrap
         self._appenders = appenders
         self._producer = producer
         self._group = group
         self._keep = keep
+        self._sources = sources
         self._trouble: str | None = "has not started"
         self._alive_at = clock.monotonic()
 
@@ -79,7 +84,7 @@ class Ingest:
     async def run(self) -> None:
         """Take records in for ever. Raises when Kafka or the ledger stays away: run it again."""
         try:
-            async with KafkaGroup(self._bootstrap, topics.INGEST, self._group) as group:
+            async with KafkaGroup(self._bootstrap, self._sources.topics, self._group) as group:
                 while True:
                     self._trouble, self._alive_at = None, clock.monotonic()
                     records = await group.read(LIMIT, 1.0)
@@ -94,7 +99,7 @@ class Ingest:
 
     async def take(self, records: Sequence[Record]) -> None:
         """Append or reject every record; on return each is in the log or in the rejected topic."""
-        items = [_read(record) for record in records]
+        items = [_read(record, self._sources) for record in records]
         readable = [item for item in items if item.submission is not None]
         for ledger in dict.fromkeys(item.ledger for item in readable):
             await self._append(ledger, [item for item in readable if item.ledger == ledger])
@@ -136,10 +141,11 @@ class Ingest:
             pause = min(pause * 2, 5)
 
 
-def _read(record: Record) -> _Item:
+def _read(record: Record, sources: Sources) -> _Item:
     item = _Item(record, record.header(topics.HEADER_LEDGER) or DEFAULT_LEDGER)
     try:
-        checked = submission(kafka_binding.read(record), SENDER)
+        event = kafka_binding.read(record)
+        checked = submission(event, _sender(sources.admit(record.topic, item.ledger, event)))
         if isinstance(checked, Outcome):
             item.problem = checked.problem
         else:
@@ -150,6 +156,11 @@ def _read(record: Record) -> _Item:
         _log.error("ingest.unreadable", offset=_place(record), exc_info=error)
         item.problem = Malformed(f"could not be read: {type(error).__name__}")
     return item
+
+
+@functools.lru_cache
+def _sender(principal: str) -> Principal:
+    return Principal(principal, ASSURANCE, frozenset({"event:write"}))
 
 
 def _rejected(item: _Item) -> Record:
@@ -166,4 +177,5 @@ def _rejected(item: _Item) -> Record:
 
 
 def _place(record: Record) -> str:
-    return f"{record.partition}/{record.offset}"
+    place = f"{record.partition}/{record.offset}"
+    return place if record.topic == topics.INGEST else f"{record.topic}/{place}"

@@ -13,10 +13,10 @@ import contextlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.event import OURS, Origin
-from contracts.problem import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from contracts.problem import Conflict, Forbidden, IdConflict, Invalid, NotFound, Unavailable
 from services.kit import database, logs
 from services.kit.identity import Principal
 from services.ledger import hot, own
@@ -42,7 +42,7 @@ class RedactionRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     position: int = Field(ge=1, lt=2**63)
-    reason: str = Field(min_length=1, max_length=2000)
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 
 
 class Redaction(BaseModel):
@@ -57,10 +57,11 @@ class Redaction(BaseModel):
 
 
 class Redactions(BaseModel):
-    """Redactions, in the order asked for; the next ones are after `scanned_to`."""
+    """Redactions, in the order asked for; the next ones are after `scanned_to`, up to `head`."""
 
     redactions: list[Redaction]
     scanned_to: int
+    head: int
 
 
 async def _desk(request: Request) -> Desk:
@@ -76,7 +77,10 @@ Position = Annotated[int, Path(ge=1, lt=2**63)]
 async def ask(
     ledger: str, asked: RedactionRequest, request: Request, response: Response, desk: AtDesk
 ) -> Redaction:
-    """Ask for a redaction. Needs the scope `redact`; nothing is removed before another agrees."""
+    """Ask for a redaction. Needs the scope `redact`; nothing is removed before another agrees.
+
+    What was asked for before stands as it was, with its own reason: the answer says which.
+    """
     who = _in_person(desk, request)
     found = await desk.reader.at(ledger, asked.position)
     if (type_ := found.as_model().type) in KEPT:
@@ -85,7 +89,8 @@ async def ask(
     if newest is None or newest.size < asked.position:
         raise Conflict(f"position {asked.position} is not sealed yet: ask again in a second")
     data = {"position": asked.position, "reason": asked.reason, "requested_by": who.id}
-    await _append(desk, ledger, who, ASKED, data, {})
+    with contextlib.suppress(IdConflict):  # asked for before, by another or for another reason
+        await _append(desk, ledger, who, ASKED, data, {})
     response.headers["location"] = f"{request.url.path}/{asked.position}"
     return await _state(desk, ledger, asked.position)
 
@@ -118,7 +123,7 @@ async def redactions(
     window = await desk.reader.page(ledger, after, LISTED, type_=ASKED)
     asked = [event.as_model().data["position"] for event in window.events]
     found = [await _state(desk, ledger, position) for position in asked]
-    return Redactions(redactions=found, scanned_to=window.scanned_to)
+    return Redactions(redactions=found, scanned_to=window.scanned_to, head=window.head)
 
 
 @router.get("/{position}")
@@ -160,7 +165,7 @@ async def _erase(reader: Reader, ledger: str, position: int) -> None:
     try:
         async with _eraser(base) as connection:
             await connection.execute(_ERASE, row.id, position)
-    except (database.RoleRefused, TimeoutError, OSError) as error:
+    except (database.RoleRefused, TimeoutError, OSError, *database.DatabaseError) as error:
         raise Unavailable("it is recorded and not removed yet: the next sweep does it") from error
 
 

@@ -30,6 +30,7 @@ from services.ledger.relay import Relay
 from services.ledger.sealing.service import ALONE, Seals
 from services.ledger.sealing.where import Neighbours
 from services.ledger.settings import LedgerSettings
+from services.ledger.sources import Sources
 from services.ledger.store import Reader
 from services.ledger.tables import LedgerRow
 from services.ledger.wake import Wake
@@ -92,8 +93,10 @@ class _Parts:
         self.seals = Seals(
             shared, settings, lambda name: settings.elsewhere.get(name, url), neighbours
         )
-        self._ingest = self._new_ingest()
-        known = connections.read(settings.connections_file, settings.ledgers, dev=shared.dev)
+        registered = connections.read_sources(settings.sources_file, dev=shared.dev)
+        self._ingest = self._new_ingest(registered)
+        file, names = settings.connections_file, settings.ledgers
+        known = connections.read(file, names, registered, dev=shared.dev)
         self.hooks = Hooks(HookStore(url), self.reader, self.appender_for, known)
 
     def appender_for(self, name: str) -> Appender:
@@ -110,11 +113,11 @@ class _Parts:
         writer = Writer(url, row, certified=self._settings.certified)
         return Appender(writer, self._settings.queue_events)
 
-    def _new_ingest(self) -> Ingest | None:
+    def _new_ingest(self, registered: Sources) -> Ingest | None:
         if self._bootstrap is None:
             return None
-        rejected = KafkaProducer(self._bootstrap, "ledger-ingest")
-        return Ingest(self._bootstrap, self.appender_for, rejected, keep=self._quarantine)
+        rejected, keep = KafkaProducer(self._bootstrap, "ledger-ingest"), self._quarantine
+        return Ingest(self._bootstrap, self.appender_for, rejected, keep=keep, sources=registered)
 
     async def _quarantine(self, record: Record, ledger: str) -> None:
         """Keep a record that the ingest could not take in; a ledger of ours shows it."""

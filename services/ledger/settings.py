@@ -92,6 +92,8 @@ class LedgerSettings(Settings):
     """Certificates (PEM) under which the authority's has to be."""
     connections_file: Path | None = None
     """Who may send webhooks: a JSON list, see services/ledger/hooks/connections.py."""
+    sources_file: Path | None = None
+    """Who may write by Kafka: a JSON list, see services/ledger/sources.py."""
 
     @field_validator("databases")
     @classmethod

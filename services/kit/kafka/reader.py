@@ -22,25 +22,27 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
 _TOPIC_PAUSE = 0.1
+_LOOK_MS = 10_000
 JOIN_SECONDS = 40.0
 """A join waits until the group has given up a member that was killed: the session timeout, 10 s."""
 
 
 class KafkaGroup:
-    """Reads one topic as a member of a consumer group; offsets are committed by hand.
+    """Reads some topics as a member of a consumer group; offsets are committed by hand.
 
     At-least-once: what was read and not committed is read again after a restart or a rebalance.
     """
 
-    def __init__(self, bootstrap: str, topic: str, group: str) -> None:
+    def __init__(self, bootstrap: str, topics: Sequence[str], group: str) -> None:
         self._bootstrap = bootstrap
         self._consumer = AIOKafkaConsumer(
-            topic,
+            *topics,
             bootstrap_servers=bootstrap,
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             request_timeout_ms=int(JOIN_SECONDS * 1000),
+            metadata_max_age_ms=_LOOK_MS,  # so soon a topic is read that was made after the start
         )
 
     async def __aenter__(self) -> Self:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contracts.problem import Invalid, NotFound
+from contracts.problem import Invalid, NotFound, Unavailable
 from services.kit.database import Connection
 from services.ledger.databases import Database
 from services.ledger.sealing.leaves import Row
@@ -57,7 +57,9 @@ class Collected:
 
 
 async def collect(base: Database, ledger_id: int, subject: str, until: int) -> Collected:
-    """Read it all. Raises `NotFound` when no event up to `until` names the subject."""
+    """Read it all. Raises `NotFound` when no event up to `until` names the subject, `Unavailable`
+    when a redaction is about to be sealed.
+    """
     async with base.reading() as connection:
         own = await _history(connection, ledger_id, subject, until)
         if not own:
@@ -71,6 +73,15 @@ async def collect(base: Database, ledger_id: int, subject: str, until: int) -> C
         if len(wanted) > MAX_EVENTS:
             raise Invalid(f"{subject} has {len(wanted)} events; a pack holds {MAX_EVENTS}")
         rows = await _read(connection, ledger_id, wanted)
+        gone = [row.position for row in rows if row.body is None]
+        for position in gone:  # what excuses it
+            key = f"event:{position}"
+            histories[key] = await _history(connection, ledger_id, key, until)
+            if len(histories[key]) < len(("asked for", "agreed to")):
+                raise Unavailable(f"the redaction of position {position} is not sealed yet")
+        if gone:
+            wanted = sorted({position for each in histories.values() for position in each})
+            rows = await _read(connection, ledger_id, wanted)
         return Collected(rows, await _named(connection, ledger_id, rows), histories)
 
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from contracts.ijson import Json
 from contracts.payloads.model import Tier
+from services.ledger.sources import Sources
 
 VERSION = "2"
 """Stored with what an adapter made or refused. Raise it when a mapping changes its meaning."""
@@ -44,6 +45,8 @@ class Scope:
     tiers: Mapping[str, Tier] = field(default_factory=dict)
     """Their name of an environment → its tier."""
     incident_severities: frozenset[str] = frozenset({"critical", "page"})
+    sources: Sources = field(default_factory=Sources)
+    """Who may write by Kafka."""
 
     def service(self, *names: str) -> str:
         """Return the service that the first known of `names` stands for, else the last name."""
@@ -91,6 +94,8 @@ class Mapped:
     """Why parts of it could not be mapped, one sentence each."""
     loss: str | None = None
     """What the sender itself says it left out; shown in the quarantine beside the facts."""
+    principal: str | None = None
+    """Who says it, where that is not the connection."""
 
 
 Adapter: TypeAlias = Callable[[Mapping[str, str], bytes, Scope], Mapped]

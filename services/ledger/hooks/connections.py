@@ -1,4 +1,4 @@
-"""Connections: which senders this process knows, with their secrets and their maps.
+"""Which senders this process knows: connections with their secrets and maps, sources by Kafka.
 
 The file named by `LEDGER_CONNECTIONS_FILE` is a JSON list of `Connection` objects. In development
 mode the three demo connections with the marked sample secret are there as well.
@@ -8,16 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
 
+from contracts import topics
 from contracts.ijson import pointer
 from contracts.payloads.model import Tier
 from contracts.problem import NotFound
 from services.kit.settings import SettingsError
 from services.ledger.hooks import kafka_records
 from services.ledger.hooks.adapter import Scope
+from services.ledger.sources import OPEN, Source, Sources
 
 DEMO_SECRET = "demo-secret"  # noqa: S105 - the marked sample; refused outside development
 SHORTEST_SECRET = 16
@@ -39,6 +49,7 @@ class Connection(BaseModel):
     tiers: dict[str, Tier] = Field(default_factory=dict)
     """Their name of an environment → its tier."""
     incident_severities: list[str] = ["critical", "page"]
+    _sources: Sources = PrivateAttr(default_factory=Sources)
 
     @property
     def secret_values(self) -> list[str]:
@@ -49,10 +60,10 @@ class Connection(BaseModel):
     def scope(self) -> Scope:
         """What the adapter may know."""
         severities = frozenset(self.incident_severities)
-        return Scope(self.name, self.service_map, self.tiers, severities)
+        return Scope(self.name, self.service_map, self.tiers, severities, self._sources)
 
 
-_FILE = TypeAdapter(list[Connection])
+Entry = TypeVar("Entry", Connection, Source)
 
 
 class Connections(Mapping[str, Connection]):
@@ -74,24 +85,29 @@ class Connections(Mapping[str, Connection]):
         return len(self._by_name)
 
 
-def read(file: Path | None, ledgers: Iterable[str] = (), *, dev: bool) -> Connections:
+def read(
+    file: Path | None, ledgers: Iterable[str] = (), sources: Sources = OPEN, *, dev: bool
+) -> Connections:
     """Read the connections, or raise `SettingsError`. The sample secret needs `dev`.
 
-    Each of `ledgers` has one more, for Kafka records that could not be taken in.
+    Each of `ledgers` has one more, for Kafka records that could not be taken in; `sources` say
+    which of them may be.
     """
     known = demo() if dev else []
-    known += [] if file is None else _read(file)
+    known += [] if file is None else _entries(file, TypeAdapter(list[Connection]), "connections")
     for connection in known:
         for secret in connection.secret_values:
             _check(connection.name, secret, dev=dev)
-    return Connections([*known, *map(for_kafka, ledgers)])
+    return Connections([*known, *(for_kafka(name, sources) for name in ledgers)])
 
 
-def for_kafka(ledger: str) -> Connection:
+def for_kafka(ledger: str, sources: Sources = OPEN) -> Connection:
     """Return the connection of a ledger's rejected Kafka records; see `kafka_records`."""
     name = kafka_records.connection_of(ledger)
     fields: dict[str, Any] = {"name": name, "adapter": "kafka", "secrets": [], "ledger": ledger}
-    return Connection.model_construct(**fields)
+    made = Connection.model_construct(**fields)
+    made._sources = sources  # noqa: SLF001 - its own, and no part of the file
+    return made
 
 
 def demo() -> list[Connection]:
@@ -101,17 +117,28 @@ def demo() -> list[Connection]:
     return [Connection(name=name, adapter=name, secrets=[secret]) for name in names]
 
 
-def _read(file: Path) -> list[Connection]:
+def read_sources(file: Path | None, *, dev: bool) -> Sources:
+    """Read who may write by Kafka, or raise `SettingsError`."""
+    if file is None:
+        return OPEN if dev else Sources()
+    found = _entries(file, TypeAdapter(list[Source]), "sources")
+    for each in found:
+        if each.topic in topics.ALL and each.topic != topics.INGEST:
+            raise SettingsError(f"the sources file {file}: {each.topic} is ours to write")
+    return Sources(found)
+
+
+def _entries(file: Path, shape: TypeAdapter[list[Entry]], what: str) -> list[Entry]:
     try:
-        found = _FILE.validate_json(file.read_bytes())
+        found = shape.validate_json(file.read_bytes())
     except OSError as error:
-        raise SettingsError(f"the connections file {file}: {error.strerror}") from None
+        raise SettingsError(f"the {what} file {file}: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = pointer(first["loc"])
-        raise SettingsError(f"the connections file {file}: {where}: {first['msg']}") from None
-    if len({connection.name for connection in found}) != len(found):
-        raise SettingsError(f"the connections file {file} has a name twice")
+        raise SettingsError(f"the {what} file {file}: {where}: {first['msg']}") from None
+    if len({each.name for each in found}) != len(found):
+        raise SettingsError(f"the {what} file {file} has a name twice")
     return found
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from contracts import topics
 from contracts.problem import Problem
@@ -17,13 +16,9 @@ from contracts.record import Record
 from services.ledger import kafka_binding
 from services.ledger.hooks.adapter import CannotMap, Fact, Mapped, Scope
 from services.ledger.hooks.delivery import Incoming
-
-if TYPE_CHECKING:
-    from contracts.event import Assurance
+from services.ledger.sources import ASSURANCE
 
 PREFIX = "kafka."
-ASSURANCE: Assurance = "A1"
-"""The channel vouches for a record, and nobody else does."""
 
 
 def connection_of(ledger: str) -> str:
@@ -38,6 +33,8 @@ def incoming(record: Record, ledger: str, digest: str) -> Incoming:
         headers["key"] = _text(record.key)
     if record.value is None:
         headers["tombstone"] = "true"
+    if record.topic != topics.INGEST:
+        headers["topic"] = record.topic
     place = f"{record.topic}/{record.partition}/{record.offset}"
     raw = record.value or b""
     return Incoming(connection_of(ledger), ledger, place, headers, raw, digest, ASSURANCE)
@@ -48,7 +45,8 @@ def record_of(headers: Mapping[str, str], raw: bytes) -> Record:
     named = tuple((str(name), _bytes(text)) for name, text in json.loads(headers["headers"]))
     value = None if "tombstone" in headers else raw
     key = headers.get("key")
-    return Record(topics.INGEST, value, None if key is None else _bytes(key), named)
+    topic = headers.get("topic", topics.INGEST)
+    return Record(topic, value, None if key is None else _bytes(key), named)
 
 
 def map_delivery(headers: Mapping[str, str], raw: bytes, scope: Scope) -> Mapped:
@@ -58,7 +56,10 @@ def map_delivery(headers: Mapping[str, str], raw: bytes, scope: Scope) -> Mapped
     if named is not None and connection_of(named) != scope.connection:
         raise CannotMap(f"it names the ledger {named[:100]}, which is not here")
     try:
-        return Mapped((Fact(kafka_binding.read(record).as_json()),))
+        event = kafka_binding.read(record)
+        ledger = scope.connection.removeprefix(PREFIX)
+        principal = scope.sources.admit(record.topic, ledger, event)
+        return Mapped((Fact(event.as_json()),), principal=principal)
     except Problem as problem:
         raise CannotMap(f"{problem.slug}: {problem}") from None
 

@@ -11,6 +11,7 @@ from contracts.event import Assurance
 from services.ledger.hooks import alertmanager, cloudevents, github, kafka_records, signature
 from services.ledger.hooks.adapter import Adapter
 from services.ledger.hooks.signature import Proof
+from services.ledger.sources import ASSURANCE
 
 _LONGEST_KEY = 300
 
@@ -69,7 +70,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         # Nobody can send to it: the ingest keeps here what it could not take in.
         "kafka": Kind(
             proves=lambda *_: False,
-            assurance=kafka_records.ASSURANCE,
+            assurance=ASSURANCE,
             keeps=(),
             key=(),
             adapter=kafka_records.map_delivery,

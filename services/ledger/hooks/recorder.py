@@ -36,7 +36,7 @@ class Recorder:
     async def record(self, delivery: Delivery) -> Settled:
         """Map and append one delivery. Raises a `Problem` when no ledger can take it now."""
         mapped = self._adapt(delivery)
-        answers = await self._append(delivery, mapped.facts)
+        answers = await self._append(delivery, mapped.facts, mapped.principal)
         positions = [answer for answer in answers if isinstance(answer, int)]
         complaints = [*mapped.unread, *(a for a in answers if isinstance(a, str))]
         if not complaints and mapped.loss is None:
@@ -57,9 +57,11 @@ class Recorder:
             _log.error("hook.adapter_failed", delivery=delivery.id, exc_info=error)
             return Mapped(unread=(f"the adapter failed: {type(error).__name__}",))
 
-    async def _append(self, delivery: Delivery, facts: Sequence[Fact]) -> list[int | str]:
+    async def _append(
+        self, delivery: Delivery, facts: Sequence[Fact], principal: str | None = None
+    ) -> list[int | str]:
         """Append facts; for each the position where it stands, or why it does not."""
-        origin = _origin(delivery)
+        origin = _origin(delivery, principal or _principal(delivery))
         answers: dict[int, int | str] = {}
         submissions: dict[int, Submission] = {}
         for index, fact in enumerate(facts):
@@ -69,10 +71,12 @@ class Recorder:
                 answers[index] = f"{fact.event.get('type')}: {error.detail}"
         outcomes = await self._appender_for(delivery.ledger).append_all(list(submissions.values()))
         for index, outcome in zip(submissions, outcomes, strict=True):
-            answers[index] = await self._judge(delivery, facts[index], outcome)
+            answers[index] = await self._judge(delivery, facts[index], outcome, origin.principal)
         return [answers[index] for index in range(len(facts))]
 
-    async def _judge(self, delivery: Delivery, fact: Fact, outcome: Outcome) -> int | str:
+    async def _judge(
+        self, delivery: Delivery, fact: Fact, outcome: Outcome, principal: str
+    ) -> int | str:
         """Return the position of an accepted fact; the same fact sent by another way is one, too.
 
         The ledger compares whole bodies, with the digest of the raw bytes in them; two hooks
@@ -84,7 +88,8 @@ class Recorder:
         position = problem.members.get("position")
         if outcome.kind == "id_conflict" and isinstance(position, int):
             with contextlib.suppress(NotFound):
-                if _is_recorded(fact, delivery, await self._reader.at(delivery.ledger, position)):
+                recorded = await self._reader.at(delivery.ledger, position)
+                if _is_recorded(fact, principal, recorded):
                     return position
             return f"conflict: {fact.event['type']} is recorded at {position} with other content"
         return f"{fact.event['type']}: {problem.detail}"
@@ -104,12 +109,12 @@ def _reason(complaints: Sequence[str], loss: str | None) -> str:
     return said.encode("utf-8", "replace").decode().replace("\x00", "")[:LONGEST_REASON]
 
 
-def _is_recorded(fact: Fact, delivery: Delivery, recorded: Recorded) -> bool:
+def _is_recorded(fact: Fact, principal: str, recorded: Recorded) -> bool:
     """Say whether a fact is the recorded one, by the fact's own measure.
 
-    Only this connection's own facts count: nobody else can take an id first and so silence it.
+    Only this principal's own facts count: nobody else can take an id first and so silence it.
     """
-    if recorded.origin["principal"] != _principal(delivery):
+    if recorded.origin["principal"] != principal:
         return False
     if fact.agree is None:
         return ijson.dumps(fact.event) == recorded.event
@@ -128,9 +133,9 @@ def _principal(delivery: Delivery) -> str:
     return f"hook:{delivery.connection}"
 
 
-def _origin(delivery: Delivery) -> Origin:
+def _origin(delivery: Delivery, principal: str) -> Origin:
     return Origin(
-        principal=_principal(delivery),
+        principal=principal,
         assurance=delivery.assurance,
         connection=delivery.connection,
         raw_sha256=delivery.raw_sha256,

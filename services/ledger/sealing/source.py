@@ -37,7 +37,6 @@ _SIGNATURE = """
 SELECT signature FROM ledger.subject_name JOIN ledger.subject USING (ledger_id, subject_id)
  WHERE ledger_id = $1 AND key = $2
 """
-_REDACTED = "org.releaseledger.event.redacted.v1"
 _NAMES = """
 SELECT subject_id, key, signature FROM ledger.subject
   LEFT JOIN ledger.subject_name USING (ledger_id, subject_id)
@@ -114,9 +113,8 @@ class Source:
         return await self.at([at for _, at in await self.history(f"log:{self._ledger}")])
 
     async def redactions(self, position: int) -> list[int]:
-        """Return where redactions of an event are recorded."""
-        rows = await self.at([at for _, at in await self.history(f"event:{position}")])
-        return [row.position for row in rows if row.type == _REDACTED]
+        """Return where redactions of an event are recorded: asked for, and agreed to."""
+        return [at for _, at in await self.history(f"event:{position}")]
 
     async def uid(self, key: str) -> bytes | None:
         """Return a subject's uid, None for one without a name. Raises `Tampered` (position 0)."""

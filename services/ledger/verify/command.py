@@ -211,7 +211,7 @@ def _told(report: PackReport, stamp: Sequence[str] = ()) -> list[str]:
     shown = whole if report.histories else "without the tree: that nothing is missing is not shown"
     return [
         f"VERIFIED  {report.subject} by {report.head.origin}",
-        f"  {report.events} events; {shown}",
+        f"  {report.events} events, {report.redacted} redacted; {shown}",
         *(stamp if report.histories else ()),
     ]
 

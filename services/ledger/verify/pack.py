@@ -28,18 +28,21 @@ from services.kit.tlog.proof import Proof
 from services.kit.tlog.tiles import WIDTH, TileReader
 from services.ledger.sealing.leaves import Tampered
 from services.ledger.sealing.naming import NameChecker, WrongName
-from services.ledger.verify.portion import check_tree
+from services.ledger.verify.portion import Portion, check_tree, removals_in
 from services.ledger.verify.tally import Broken
-from services.ledger.verify.whole import Refused
+from services.ledger.verify.whole import Refused, excused
 
 
 @dataclass(frozen=True, slots=True)
 class PackReport:
-    """What a pack shows: events checked, histories complete (0 without the tree)."""
+    """What a pack shows: events checked, those of them redacted, histories complete (0 without the
+    tree).
+    """
 
     head: Checkpoint
     subject: str
     events: int
+    redacted: int
     histories: int
 
 
@@ -68,14 +71,14 @@ def verify_pack(files: Mapping[str, bytes], policy: Policy, naming: NameChecker)
     try:
         head = policy.check(files["checkpoint"])
         names = _names(files, naming)
-        events = _events(files, policy, names)
+        events, redacted = _events(files, policy, names)
         about = json.loads(files["about.json"])
         histories = _histories(files, head, about, names, events)
     except KeyError as error:
         raise Refused(f"{error} is missing") from None
     except (ProofError, Unsigned, NotANote, NotALeaf, WrongName, Tampered, Broken) as error:
         raise Refused(str(error)) from error
-    return PackReport(head, str(about["subject"]), len(events), histories)
+    return PackReport(head, str(about["subject"]), len(events), redacted, histories)
 
 
 def _names(files: Mapping[str, bytes], naming: NameChecker) -> dict[str, bytes]:
@@ -92,9 +95,11 @@ def _names(files: Mapping[str, bytes], naming: NameChecker) -> dict[str, bytes]:
 
 def _events(
     files: Mapping[str, bytes], policy: Policy, names: Mapping[str, bytes]
-) -> dict[int, Leaf]:
-    """Return the leaves of the events in a pack, each proven and opened."""
-    found, known = {}, set(names.values())
+) -> tuple[dict[int, Leaf], int]:
+    """Return the leaves of the events in a pack, each proven and opened, and how many of them are
+    redacted: that is recorded in the pack too, else a body is withheld.
+    """
+    found, known, portion = {}, set(names.values()), Portion()
     for path, entry in files.items():
         if not (path.startswith("events/") and path.endswith(".leaf")):
             continue
@@ -108,8 +113,12 @@ def _events(
         body, salt = files.get(f"{stem}.json"), files.get(f"{stem}.salt")
         if body is not None and hashlib.sha256((salt or b"") + body).digest() != read.commitment:
             raise Tampered(read.position, "salt and body do not open the commitment")
+        if body is None:
+            portion.gone[read.position] = read.commitment.hex()
+        portion.removals |= removals_in(body)
         found[read.position] = read
-    return found
+    excused(portion)
+    return found, len(portion.gone)
 
 
 def _histories(

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from contracts import leaf
 from contracts.leaf import Leaf, NotALeaf
@@ -18,19 +19,33 @@ from services.kit.tlog.tiles import WIDTH, TileReader
 from services.ledger.sealing.leaves import Name, Row, Tampered, examine, leaf_of
 from services.ledger.verify.tally import Tally
 
+RECORDS = "/ledger/redactions"
+"""Where the ledger's own records of redactions come from: it takes such a source from nobody."""
+_RECORDS = RECORDS.encode()
+ASKED = "org.releaseledger.event.redaction_requested.v1"
 REDACTED = "org.releaseledger.event.redacted.v1"
+
+
+class Removal(NamedTuple):
+    """A record that one person has asked for a removal (`commitment` is empty), or that a second
+    one has agreed to it.
+    """
+
+    position: int
+    commitment: str
+    asked_by: str
 
 
 @dataclass
 class Portion:
-    """What a portion shows. `gone`: positions without a body; `redacted`: positions excused."""
+    """What a portion shows. `gone`: positions without a body, each with its commitment in hex."""
 
     events: int = 0
     entries: int = 0
     """Entries of histories: an event has one for each subject."""
     tally: Tally = field(default_factory=Tally)
-    gone: list[int] = field(default_factory=list)
-    redacted: list[int] = field(default_factory=list)
+    gone: dict[int, str] = field(default_factory=dict)
+    removals: set[Removal] = field(default_factory=set)
     found: list[tuple[int, bytes]] = field(default_factory=list)
     """Position and leaf of what was looked for (`work.Job.only`)."""
 
@@ -39,8 +54,20 @@ class Portion:
         self.events += later.events
         self.entries += later.entries
         self.tally.join(later.tally)
-        self.gone += later.gone
-        self.redacted += later.redacted
+        self.gone |= later.gone
+        self.removals |= later.removals
+
+    def unexcused(self) -> list[int]:
+        """Return the positions whose body is gone without a record that two people agreed to it."""
+        asked = {(each.position, each.asked_by) for each in self.removals if not each.commitment}
+        agreed = {
+            (each.position, each.commitment)
+            for each in self.removals
+            if (each.position, each.asked_by) in asked
+        }
+        return sorted(
+            position for position, was in self.gone.items() if (position, was) not in agreed
+        )
 
 
 def check_tree(read: TileReader, bundles: range) -> tuple[Portion, list[bytes]]:
@@ -66,13 +93,13 @@ def check_rows(
         if row.position != position:
             raise Tampered(position, "the log does not have it")
         if row.body is None:
-            portion.gone.append(position)
+            portion.gone[position] = row.commitment.hex()
             made = leaf_of(row, names)
         else:
             made = look(row, names)
         if made != entry:
             raise Tampered(position, _difference(made, entry))
-        portion.redacted += redactions_in(row)
+        portion.removals |= removals_in(row.body)
     if len(rows) < len(entries):
         raise Tampered(first + len(rows), "it was sealed and the log does not have it any more")
 
@@ -111,9 +138,17 @@ def opens(row: Row, names: Mapping[int, Name]) -> bytes:
     return leaf_of(row, names)
 
 
-def redactions_in(row: Row) -> list[int]:
-    """Return the position that a redaction's record excuses; none for any other event."""
-    if row.type != REDACTED:
-        return []
-    data = json.loads(row.body or b"{}").get("event", {}).get("data", {})
-    return [data["position"]] if isinstance(data.get("position"), int) else []
+def removals_in(body: bytes | None) -> set[Removal]:
+    """Return what the ledger itself records of a redaction; nothing for any other event.
+
+    Whoever asked cannot agree: such a record excuses nothing.
+    """
+    if body is None or _RECORDS not in body:
+        return set()
+    event = json.loads(body)["event"]
+    if event["source"] != RECORDS or event["type"] not in {ASKED, REDACTED}:
+        return set()
+    data = event["data"]
+    was = data["commitment"] if event["type"] == REDACTED else ""
+    alone = data["requested_by"] == data.get("approved_by")
+    return set() if alone else {Removal(data["position"], was, data["requested_by"])}

@@ -18,7 +18,7 @@ from services.kit.tlog.tiles import WIDTH
 from services.ledger.sealing import rotation
 from services.ledger.sealing.leaves import Tampered
 from services.ledger.sealing.source import Source
-from services.ledger.verify.portion import Portion, check_rows, redactions_in
+from services.ledger.verify.portion import Portion, check_rows, removals_in
 from services.ledger.verify.tally import Broken
 from services.ledger.verify.work import Job, portions
 
@@ -81,23 +81,24 @@ def verify(
 
 
 def excused(portion: Portion) -> None:
-    """Raise `Tampered` for a body that is gone without a record of its redaction."""
-    bare = sorted(set(portion.gone) - set(portion.redacted))
+    """Raise `Tampered` for a body that is gone without a proper record of its redaction."""
+    bare = portion.unexcused()
     if bare:
-        raise Tampered(bare[0], "its body is gone and no redaction is recorded")
+        said = "its body is gone and no redaction is recorded that two people have agreed to"
+        raise Tampered(bare[0], said)
 
 
 async def find_records(job: Job, source: Source, portion: Portion) -> None:
     """Look for the records of redactions outside of what was checked, and check those too."""
     read = job.tree()
-    for position in sorted(set(portion.gone) - set(portion.redacted)):
+    for position in portion.unexcused():
         for row in await source.at(await source.redactions(position)):
             if row.position <= job.head.size:
                 index, offset = divmod(row.position - 1, WIDTH)
                 sealed = [read.entries(index)[offset]]
                 check_rows(portion, sealed, [row], await source.names([row]), row.position)
             else:
-                portion.redacted += redactions_in(row)
+                portion.removals |= removals_in(row.body)
 
 
 def continues(job: Job, old: Checkpoint) -> None:
@@ -142,6 +143,6 @@ async def _tail(source: Source, after: int, portion: Portion) -> int:
     """Return the log's head; take redactions that are recorded and not sealed yet."""
     while rows := await source.rows(after, WIDTH):
         for row in rows:
-            portion.redacted += redactions_in(row)
+            portion.removals |= removals_in(row.body)
         after = rows[-1].position
     return after

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from sqlalchemy import text
 
 from contracts import catalogue
@@ -122,3 +123,13 @@ async def until(
     while not await condition():
         assert clock.monotonic() < deadline, f"not within {seconds} s: {what}"
         await asyncio.sleep(0.02)
+
+
+async def make_topic(bootstrap: str, name: str) -> None:
+    """Make a topic of one partition, as its owners would."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+        await admin.create_topics([NewTopic(name, 1, 1)])
+    finally:
+        await admin.close()

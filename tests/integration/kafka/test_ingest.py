@@ -17,7 +17,8 @@ from services.kit import clock
 from services.kit.kafka import KafkaProducer, Record
 from services.ledger.appender import Appender, Outcome, Submission
 from services.ledger.ingest import Ingest
-from tests.integration.kafka.live import LiveLedger, event, running, until
+from services.ledger.sources import OPEN, Source, Sources
+from tests.integration.kafka.live import LiveLedger, event, make_topic, running, until
 
 pytestmark = pytest.mark.kafka
 STRUCTURED = "application/cloudevents+json; charset=UTF-8"
@@ -38,8 +39,9 @@ class Harness:
         self.group = f"test-{uuid.uuid4().hex}"
         self.wrap: Any = lambda appender: appender
 
-    def ingest(self) -> Ingest:
-        return Ingest(self.broker, self.appender, KafkaProducer(self.broker, "rejects"), self.group)
+    def ingest(self, sources: Sources = OPEN) -> Ingest:
+        rejects = KafkaProducer(self.broker, "rejects")
+        return Ingest(self.broker, self.appender, rejects, self.group, sources=sources)
 
     def appender(self, name: str) -> Appender:
         if name != self.ledger.name:
@@ -278,3 +280,38 @@ def _binary(id_: str, content_type: str) -> dict[str, str]:
         "ce_type": "com.example.built",
         "ce_subject": "thing:one",
     }
+
+
+async def test_registered_sources_write_by_topics_of_their_own(
+    harness: Harness, producer: KafkaProducer
+) -> None:
+    """What fits is taken in order under its source's name; the rest says which part fits nobody."""
+    topic = f"ci.{uuid.uuid4().hex}"
+    ci = Source(
+        name="ci", topic=topic, ledgers=(harness.ledger.name,), sources=("https://ci.example/*",),
+        types=("com.example.*",), subjects=("release:pay-*",),
+    )  # fmt: skip
+    usual = {"source": "https://ci.example/7"}
+    sent = [
+        event("release:pay-1", id="a", **usual),
+        event("release:web-1", id="b", **usual),
+        event("release:pay-1", id="c", source="https://eve.example/"),
+        event("release:pay-1", id="d", **usual, type="other.type"),
+        event("release:pay-2", id="e", **usual),
+    ]
+    named = ((topics.HEADER_LEDGER, harness.ledger.name.encode()),
+             (topics.HEADER_CONTENT_TYPE, STRUCTURED.encode()))  # fmt: skip
+    await make_topic(harness.broker, topic)
+    async with running(harness.ingest(Sources([ci])).run()):
+        await producer.deliver([Record(topic, ijson.dumps(each), None, named, 0) for each in sent])
+        await harness.structured(event("release:pay-1", id="f", **usual))  # by the common topic
+        assert [each["id"] for each in await harness.recorded(2)] == ["a", "e"]
+        rejected = await harness.rejected(4)
+    page = await harness.ledger.page(harness.ledger.name, 0)
+    assert {(each.principal, each.assurance) for each in page.events} == {("kafka:ci", "A1")}
+    told = {json.loads(value)["id"]: (reason, headers) for reason, headers, value in rejected}
+    assert "may write the subject release:web-1" in told["b"][0]
+    assert "may write the source https://eve.example/" in told["c"][0]
+    assert "may write the type other.type" in told["d"][0]
+    assert "no source is registered for ledger.ingest.v1" in told["f"][0]
+    assert told["b"][1][topics.HEADER_OFFSET] == f"{topic}/0/1"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from services.ledger.hooks import kafka_records
 from services.ledger.hooks.kinds import digest
 from services.ledger.service import build
 from services.ledger.settings import LedgerSettings
-from tests.integration.kafka.live import event
+from tests.integration.kafka.live import event, make_topic
 
 MAIN = "/v1/ledgers/main"
 JSON = (("content-type", b"application/cloudevents+json"),)
@@ -117,3 +119,40 @@ async def test_whatever_it_is_it_can_be_seen(
 async def test_nobody_can_send_to_that_connection(http: httpx2.AsyncClient) -> None:
     answer = await http.post("/v1/hooks/kafka.main", content=b"{}")
     assert answer.status_code == 401
+
+
+@pytest.mark.kafka
+async def test_what_was_not_registered_is_replayed_once_it_is(
+    broker: str, database_url: str, producer: KafkaProducer, tmp_path: Path
+) -> None:
+    """Refused, quarantined, refused again; after the operator's entry and a start it is taken."""
+    shared = Shared(
+        data=tmp_path, dev=True, DATABASE_URL=SecretStr(database_url),
+        KAFKA_BOOTSTRAP_SERVERS=broker,
+    )  # fmt: skip
+    topic, good = f"ci.{tmp_path.name}", event("thing:late")
+    await make_topic(broker, topic)
+    known = [{"name": "ci", "topic": topic, "sources": ["*"], "types": ["none"], "subjects": ["*"]}]
+    file = tmp_path / "sources.json"
+
+    @contextlib.asynccontextmanager
+    async def started() -> AsyncIterator[httpx2.AsyncClient]:
+        file.write_text(json.dumps(known))
+        built = build(shared, LedgerSettings(sources_file=file), Keyring([demo_key()]))
+        async with built.run(), httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=built.app), base_url="http://ledger",
+            headers={"authorization": "Bearer demo-key"},
+        ) as client:  # fmt: skip
+            yield client
+
+    async with started() as http:
+        await producer.deliver([Record(topic, ijson.dumps(good), None, JSON, 0)])
+        item = await waiting(http, f"registered for {topic} may write the type {good['type']}")
+        again = (await http.post(f"{MAIN}/quarantine/{item['id']}/replay")).json()
+        assert again["state"] == "open"
+    known[0]["types"] = ["com.example.*"]
+    async with started() as http:
+        again = (await http.post(f"{MAIN}/quarantine/{item['id']}/replay")).json()
+        assert again["state"] == "replayed"
+        recorded = (await http.get(f"{MAIN}/events/{again['positions'][0]}")).json()
+        assert (recorded["principal"], recorded["assurance"]) == ("kafka:ci", "A1")

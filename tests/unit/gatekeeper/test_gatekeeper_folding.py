@@ -95,3 +95,7 @@ def test_a_gate_stays_shut_when_what_was_removed_may_have_said_no() -> None:
     other = gone.model_copy(update={"versions": {"release:other": 1, "service:pay": 9}})
     told.events[-1] = other
     assert told.facts().removed == []
+    # A no that names another release besides: it may have been about this one all the same.
+    both = gone.versions | {"release:other": 1}
+    told.events[-1] = gone.model_copy(update={"versions": both})
+    assert told.facts().removed == [position]

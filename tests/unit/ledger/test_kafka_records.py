@@ -8,7 +8,9 @@ from contracts import ijson, topics
 from contracts.problem import Invalid, Malformed, TooLarge
 from services.kit.kafka import Record
 from services.ledger import kafka_binding
-from services.ledger.ingest import KEPT_BYTES, _read, _rejected
+from services.ledger.ingest import KEPT_BYTES, _rejected
+from services.ledger.ingest import _read as _taken
+from services.ledger.sources import OPEN
 
 CE = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "urn:x", "ce_type": "t.x",
       "ce_subject": "thing:one"}  # fmt: skip
@@ -65,13 +67,13 @@ def test_a_record_that_nobody_foresaw_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kafka_binding, "read", lambda _: 1 / 0)
-    item = _read(record(b"x"))
+    item = _taken(record(b"x"), OPEN)
     assert str(item.problem) == "could not be read: ZeroDivisionError"
 
 
 def test_a_rejected_record_keeps_everything_and_says_why_once() -> None:
     again = record(b"\xff", (topics.HEADER_REASON, b"an old one"), ledger="main", other="1")
-    sent = _rejected(_read(again))
+    sent = _rejected(_taken(again, OPEN))
     assert (sent.topic, sent.value, sent.key) == (topics.REJECTED, b"\xff", b"key")
     headers = [name for name, _ in sent.headers]
     assert headers == ["ledger", "other", topics.HEADER_REASON, topics.HEADER_OFFSET]
@@ -80,6 +82,6 @@ def test_a_rejected_record_keeps_everything_and_says_why_once() -> None:
 
 
 def test_a_rejected_record_fits_the_topic_however_large_it_was() -> None:
-    sent = _rejected(_read(record(b"x" * 50_000_000, big="y" * 3_000_000)))
+    sent = _rejected(_taken(record(b"x" * 50_000_000, big="y" * 3_000_000), OPEN))
     assert len(sent.value or b"") == KEPT_BYTES // 2
     assert [name for name, _ in sent.headers] == [topics.HEADER_REASON, topics.HEADER_OFFSET]
