@@ -9,14 +9,26 @@ import sys
 
 import uvloop
 
-from bench import append, edge, explain, freshness, growth, pack, read, relay, seal, verify
+from bench import (
+    append,
+    edge,
+    explain,
+    freshness,
+    growth,
+    pack,
+    read,
+    readmodels,
+    relay,
+    seal,
+    verify,
+)
 from bench.asked import Asked
 from deploy.embedded import EmbeddedUnavailable
 
 BENCHES = {
     bench.NAME: bench.run
     for bench in (append, edge, read, growth, freshness, seal, verify, pack, relay)
-}
+} | {readmodels.RUNNER: readmodels.run_runner, readmodels.REBUILD: readmodels.run_rebuild}
 TOOLS = {explain.NAME: explain.run}
 """Not run unless asked for: they measure nothing."""
 

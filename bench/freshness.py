@@ -1,9 +1,9 @@
 """freshness: how long after the answer a fact can be read, beside a bare trip through Kafka.
 
-`events`: 50 events a second naming one release, from the 201 until the read models' position is at
+`events`: 200 events a second naming one release, from the 201 until the read models' position is at
 or above the receipt's. `webhooks`: one signed GitHub delivery after another, from the 202 until it
 stands in the timeline of its release. Both are upper bounds: they end with the answer to a poll,
-and what a poll takes is a figure too. `roundtrip`: 50 records a second through the same broker.
+and what a poll takes is a figure too. `roundtrip`: 200 records a second through the same broker.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from services.kit import clock
 
 NAME = "freshness"
 CELLS = ("events", "webhooks", "roundtrip")
-PER_SECOND = 50
+PER_SECOND = 200
 PATIENCE_SECONDS = 30
 _DATABASE = "bench"
 

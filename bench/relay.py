@@ -47,11 +47,11 @@ async def run(asked: Asked) -> str:
             async with broker(Path(folder)) as bootstrap:
                 await ensure_topics(bootstrap)
                 ready: list[Record] = []
-                await _relayed(url, bootstrap, head, ready)
+                await relayed(url, bootstrap, head, ready)
                 for cell in asked.order(CELLS):
                     cpu, began = (await own_cpu())["client_us"], clock.monotonic()
                     if cell == "relay":
-                        await _relayed(url, bootstrap, head)
+                        await relayed(url, bootstrap, head)
                     else:
                         await _raw(bootstrap, ready)
                     took = clock.monotonic() - began
@@ -77,7 +77,7 @@ class _Keeping(KafkaProducer):
         return await super().begin(records)
 
 
-async def _relayed(url: str, bootstrap: str, head: int, kept: list[Record] | None = None) -> None:
+async def relayed(url: str, bootstrap: str, head: int, kept: list[Record] | None = None) -> None:
     """Relay the whole ledger, from nothing to the last acknowledgement."""
     connection = await asyncpg.connect(url)
     await connection.execute(_FORGET)

@@ -1,0 +1,185 @@
+"""runner, rebuild: events into the five read models, beside reading the same and nothing else.
+
+`runner` is the product's on a Kafka feed: the records are in the topic already, from the ledger's
+first event to its last; rows, entries and cursor are committed. `raw_consume` reads the same
+records with aiokafka and decodes each with the standard library's JSON.
+
+`rebuild` is the product's, over HTTP from a ledger in a process of its own, with its check and the
+flip. `keyset_read` reads the same rows of the ledger by asyncpg, 1,000 a page, each after the last
+position of the page before: what a reader in SQL would have to do at least.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from unittest import mock
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from bench.asked import Asked
+from bench.meters import forget_peak, own_cpu, peak_mb
+from bench.ours import working
+from bench.product import ledger_alone
+from bench.relay import relayed
+from bench.report import Book, ratio_table
+from bench.sealed import filled
+from bench.servers import broker, databases
+from contracts import topics
+from contracts.event import Page
+from services.kit import clock, database
+from services.kit.kafka import EVENTS_PARTITION, KafkaFeed, ensure_topics, feed
+from services.kit.kafka.reader import Tail
+from services.kit.remote import Client, HttpLedger
+from services.projector.generations import NAME as PROJECTION
+from services.projector.rebuilding import PAGE, Rebuild
+from services.projector.runner import Runner
+from services.projector.writing import Projection
+
+RUNNER, REBUILD = "runner", "rebuild"
+_PLACE = TopicPartition(topics.EVENTS, EVENTS_PARTITION)
+_EMPTY = """
+DELETE FROM projector.cursor; DELETE FROM projector.generation;
+TRUNCATE {0}
+"""
+_TABLES = """
+SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_tables
+ WHERE schemaname IN ('projector', 'projector_b') AND tablename NOT IN ('cursor', 'generation')
+"""
+_CURSOR = "SELECT position FROM projector.cursor WHERE projection = $1"
+_KEYSET = """
+SELECT e.*, stored.body FROM ledger.event AS e
+  JOIN ledger.event_body AS stored USING (ledger_id, position)
+ WHERE e.ledger_id = 1 AND e.position > $1 ORDER BY e.position LIMIT $2
+"""
+
+
+class _NoPages:
+    """A ledger that is never asked: Kafka has everything."""
+
+    def __init__(self, head: int) -> None:
+        self._head = head
+
+    async def page(self, _ledger: str, after: int, **_: object) -> Page:
+        return Page(events=[], head=self._head, scanned_to=after)
+
+
+@contextlib.asynccontextmanager
+async def _from_the_first(bootstrap: str, *_: object) -> AsyncIterator[Tail]:
+    """Listen as the product does, but at the topic's first record."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        consumer.assign([_PLACE])
+        await consumer.seek_to_beginning(_PLACE)
+        yield Tail(bootstrap, consumer)
+    finally:
+        await consumer.stop()
+
+
+async def run_runner(asked: Asked) -> str:
+    """Measure `runner` and `raw_consume`."""
+    book = Book(RUNNER, (RUNNER, "raw_consume"))
+    async with databases() as servers, filled(servers, asked.events) as (url, head):
+        with tempfile.TemporaryDirectory(prefix="rlg-bench-") as folder:
+            async with broker(Path(folder)) as bootstrap:
+                await ensure_topics(bootstrap)
+                await relayed(url, bootstrap, head)
+                for cell in asked.order((RUNNER, "raw_consume")):
+                    await _empty(url)
+                    cpu, began = (await own_cpu())["client_us"], clock.monotonic()
+                    if cell == RUNNER:
+                        await _project(url, bootstrap, head)
+                    else:
+                        await _consume(bootstrap, head)
+                    took = clock.monotonic() - began
+                    spent = (await own_cpu())["client_us"] - cpu
+                    book.note(cell, {"per_s": head / took, "cpu_us": spent / head})
+    ratios = {"vs_raw_consume": book.ratio(RUNNER, "raw_consume", "per_s")}
+    print(book.table(), ratio_table(ratios), sep="\n\n")
+    return book.line(ratios, book.figures() | {"events": float(head)})
+
+
+async def run_rebuild(asked: Asked) -> str:
+    """Measure `rebuild` and `keyset_read`; `peak_mb` at a tenth of the way, and at the end."""
+    book = Book(REBUILD, (REBUILD, "keyset_read"))
+    with tempfile.TemporaryDirectory(prefix="rlg-bench-") as folder:
+        async with (
+            databases() as servers,
+            filled(servers, asked.events) as (url, head),
+            ledger_alone(Path(folder), url) as (server, key),
+        ):
+            for cell in asked.order((REBUILD, "keyset_read")):
+                await _empty(url)
+                began = clock.monotonic()
+                if cell == REBUILD:
+                    memory = await _rebuild(url, Client(server.url, key), head)
+                else:
+                    memory = await _keyset(url, head)
+                took = clock.monotonic() - began
+                book.note(cell, {"per_s": head / took, "seconds": took} | memory)
+    ratios = {"time_vs_keyset_read": book.ratio(REBUILD, "keyset_read", "seconds")}
+    print(book.table(), ratio_table(ratios), sep="\n\n")
+    return book.line(ratios, book.figures() | {"events": float(head)})
+
+
+async def _empty(url: str) -> None:
+    """Forget all read models."""
+    owner = await asyncpg.connect(url)
+    await owner.execute(_EMPTY.format(await owner.fetchval(_TABLES)))
+    await owner.execute("VACUUM ANALYZE")
+    await owner.close()
+
+
+async def _project(url: str, bootstrap: str, head: int) -> None:
+    engine = database.engine(url, "bench projector", 5, role="rlg_projector")
+    reading = await asyncpg.connect(url)
+    pages = _NoPages(head)
+    with mock.patch.object(feed, "tail", _from_the_first):
+        runner = Runner(Projection(engine, "main"), KafkaFeed(bootstrap, pages), pages)  # type: ignore[arg-type]  # all that it asks of a ledger
+        async with working(runner.run()), asyncio.timeout(3600):
+            while await reading.fetchval(_CURSOR, PROJECTION) != head:  # noqa: ASYNC110 - a row tells
+                await asyncio.sleep(0.1)
+    await reading.close()
+    await engine.dispose()
+
+
+async def _consume(bootstrap: str, head: int) -> None:
+    async with _from_the_first(bootstrap) as tail:
+        seen = 0
+        while seen < head:
+            for record in await tail.read(feed.LIMIT, 5):
+                json.loads(record.value or b"null")
+                seen += 1
+
+
+async def _rebuild(url: str, client: Client, head: int) -> dict[str, float]:
+    engine = database.engine(url, "bench rebuild", 5, role="rlg_projector")
+    early: list[float] = []
+
+    def told(position: int, _head: int) -> None:
+        if not early and position >= head // 10:
+            early.append(peak_mb())
+
+    forget_peak()
+    try:
+        await Rebuild(engine, HttpLedger(client), "main", told).run()
+    finally:
+        await client.close()
+        await engine.dispose()
+    return {"early_mb": early[0], "peak_mb": peak_mb()}
+
+
+async def _keyset(url: str, head: int) -> dict[str, float]:
+    connection, after = await asyncpg.connect(url), 0
+    while after < head:
+        after = (await connection.fetch(_KEYSET, after, PAGE))[-1]["position"]
+    await connection.close()
+    return {}
