@@ -185,6 +185,35 @@ async def test_a_webhook_that_is_settled_after_the_redaction_goes_too(desk: Desk
     await sql.close()
 
 
+async def test_a_webhook_that_says_it_again_does_not_bring_it_back(desk: Desk) -> None:
+    """Sent once more in other bytes, after the redaction: no conflict that keeps the text."""
+    event = {"specversion": "1.0", "id": "h", "source": "/h", "type": "x.y",
+             "subject": "thing:1", "data": {"name": "Ada Person"}}  # fmt: skip
+    headers = {
+        "content-type": "application/cloudevents+json",
+        "authorization": "Bearer demo-secret",
+    }
+    sql = await asyncpg.connect(desk.url)
+
+    async def hook(raw: str, nth: int) -> None:
+        answer = await desk.http.post("/v1/hooks/cloudevents", content=raw, headers=headers)
+        assert answer.status_code == 202, answer.text
+        settled = "SELECT count(*) FROM ledger.hook_delivery WHERE state = 'mapped'"
+        async with asyncio.timeout(10):
+            while await sql.fetchval(settled) != nth:  # noqa: ASYNC110 - the rows are all there is
+                await asyncio.sleep(0.02)
+
+    await hook(json.dumps(event), 1)
+    await desk.service.app.state.desk.published.covering("main", 1, 10)
+    await desk.ask(1)
+    assert (await desk.approve(1)).status_code == 200
+    await hook(json.dumps(event, indent=1), 2)
+    await redactions._sweep(desk.service.app.state.desk.reader, "main")
+    raws = await sql.fetch("SELECT raw, positions FROM ledger.hook_delivery")
+    assert [(row["raw"], row["positions"]) for row in raws] == [(b"", [1]), (b"", [1])]
+    await sql.close()
+
+
 async def test_a_redacted_id_is_never_taken_again(desk: Desk) -> None:
     first = await desk.post(1)
     await desk.ask(1)
