@@ -21,7 +21,7 @@ from services.kit.kafka import KafkaGroup, KafkaProducer, Record
 from services.ledger import kafka_binding
 from services.ledger.admission import submission
 from services.ledger.appender import Outcome, Submission
-from services.ledger.sources import ASSURANCE, OPEN, Sources
+from services.ledger.sources import ASSURANCE, Sources
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -38,7 +38,6 @@ KEPT_BYTES = 1024 * 1024 + 64 * 1024
 the first half of that much is kept, and the offset says where the rest was."""
 STALLED_SECONDS = 15.0
 """Reading waits a second, and an append that does not come back gives up before this."""
-DEFAULT_LEDGER = "main"
 Keeps: TypeAlias = "Callable[[Record, str], Awaitable[None]]"
 """Keeps a rejected record, with the ledger that it names. Raises `Unavailable`: try again."""
 _log = logs.get(__name__)
@@ -60,7 +59,7 @@ class Ingest:
 
     def __init__(
         self, bootstrap: str, appenders: Appenders, producer: KafkaProducer, group: str = GROUP,
-        keep: Keeps | None = None, sources: Sources = OPEN,
+        *, keep: Keeps | None = None, sources: Sources,
     ) -> None:  # fmt: skip
         """Take from `sources`; `keep` stores what is rejected where people see it, before its
         offset is committed.
@@ -142,7 +141,7 @@ class Ingest:
 
 
 def _read(record: Record, sources: Sources) -> _Item:
-    item = _Item(record, record.header(topics.HEADER_LEDGER) or DEFAULT_LEDGER)
+    item = _Item(record, kafka_binding.ledger_of(record))
     try:
         event = kafka_binding.read(record)
         checked = submission(event, _sender(sources.admit(record.topic, item.ledger, event)))

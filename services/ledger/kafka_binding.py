@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 
 STRUCTURED = "application/cloudevents"
 PREFIX = "ce_"
+DEFAULT_LEDGER = "main"
 NO_HEADERS = ("data", "data_base64", "datacontenttype")
 MAX_RECORD_BYTES = 4 * MAX_EVENT_BYTES
 """What we are willing to parse: white space and escapes may shrink it to a legal event."""
+
+
+def ledger_of(record: Record) -> str:
+    """Return the ledger that a record names; without the header it is `main`."""
+    return record.header(topics.HEADER_LEDGER) or DEFAULT_LEDGER
 
 
 def read(record: Record) -> Event:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import TYPE_CHECKING, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -36,7 +37,6 @@ class KafkaGroup:
     def __init__(self, bootstrap: str, topics: Sequence[str], group: str) -> None:
         self._bootstrap = bootstrap
         self._consumer = AIOKafkaConsumer(
-            *topics,
             bootstrap_servers=bootstrap,
             group_id=group,
             enable_auto_commit=False,
@@ -44,6 +44,8 @@ class KafkaGroup:
             request_timeout_ms=int(JOIN_SECONDS * 1000),
             metadata_max_age_ms=_LOOK_MS,  # so soon a topic is read that was made after the start
         )
+        # By name a topic that is missing would keep the group from reading the others.
+        self._consumer.subscribe(pattern=f"^(?:{'|'.join(map(re.escape, topics))})$")
 
     async def __aenter__(self) -> Self:
         """Connect and join the group."""

@@ -86,22 +86,22 @@ class Connections(Mapping[str, Connection]):
 
 
 def read(
-    file: Path | None, ledgers: Iterable[str] = (), sources: Sources = OPEN, *, dev: bool
+    file: Path | None, ledgers: Iterable[str] = (), sources: Sources | None = None, *, dev: bool
 ) -> Connections:
     """Read the connections, or raise `SettingsError`. The sample secret needs `dev`.
 
     Each of `ledgers` has one more, for Kafka records that could not be taken in; `sources` say
-    which of them may be.
+    which of them may be; without it none.
     """
     known = demo() if dev else []
     known += [] if file is None else _entries(file, TypeAdapter(list[Connection]), "connections")
     for connection in known:
         for secret in connection.secret_values:
             _check(connection.name, secret, dev=dev)
-    return Connections([*known, *(for_kafka(name, sources) for name in ledgers)])
+    return Connections([*known, *(for_kafka(name, sources or Sources()) for name in ledgers)])
 
 
-def for_kafka(ledger: str, sources: Sources = OPEN) -> Connection:
+def for_kafka(ledger: str, sources: Sources) -> Connection:
     """Return the connection of a ledger's rejected Kafka records; see `kafka_records`."""
     name = kafka_records.connection_of(ledger)
     fields: dict[str, Any] = {"name": name, "adapter": "kafka", "secrets": [], "ledger": ledger}

@@ -52,12 +52,11 @@ def record_of(headers: Mapping[str, str], raw: bytes) -> Record:
 def map_delivery(headers: Mapping[str, str], raw: bytes, scope: Scope) -> Mapped:
     """See `adapter.Adapter`: read the record as the ingest does."""
     record = record_of(headers, raw)
-    named = record.header(topics.HEADER_LEDGER)
-    if named is not None and connection_of(named) != scope.connection:
-        raise CannotMap(f"it names the ledger {named[:100]}, which is not here")
+    ledger = kafka_binding.ledger_of(record)
+    if connection_of(ledger) != scope.connection:
+        raise CannotMap(f"it names the ledger {ledger[:100]}, which is not here")
     try:
         event = kafka_binding.read(record)
-        ledger = scope.connection.removeprefix(PREFIX)
         principal = scope.sources.admit(record.topic, ledger, event)
         return Mapped((Fact(event.as_json()),), principal=principal)
     except Problem as problem:

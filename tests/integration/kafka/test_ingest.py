@@ -315,3 +315,23 @@ async def test_registered_sources_write_by_topics_of_their_own(
     assert "may write the type other.type" in told["d"][0]
     assert "no source is registered for ledger.ingest.v1" in told["f"][0]
     assert told["b"][1][topics.HEADER_OFFSET] == f"{topic}/0/1"
+
+
+async def test_a_registered_topic_that_is_missing_holds_up_nobody(harness: Harness) -> None:
+    """Its owners may make it later: what comes by another topic is taken meanwhile."""
+    fields = {"ledgers": (harness.ledger.name,), "sources": ("*",), "types": ("*",),
+              "subjects": ("*",)}  # fmt: skip
+    known = [Source(name="late", topic=f"late.{uuid.uuid4().hex}", **fields)]
+    known.append(Source(name="known", **fields))
+    async with running(harness.ingest(Sources(known)).run()):
+        await harness.structured(event("thing:1", id="here"))
+        assert [each["id"] for each in await harness.recorded(1)] == ["here"]
+
+
+async def test_no_record_can_claim_an_assurance(harness: Harness) -> None:
+    """Neither by an attribute nor by a header: what comes this way is A1."""
+    async with running(harness.ingest().run()):
+        await harness.structured(event("thing:1", assurance="A3"), **{"rlg-assurance": "A3"})
+        await harness.recorded(1)
+    page = await harness.ledger.page(harness.ledger.name, 0)
+    assert {each.assurance for each in page.events} == {"A1"}

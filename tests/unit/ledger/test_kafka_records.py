@@ -8,6 +8,8 @@ from contracts import ijson, topics
 from contracts.problem import Invalid, Malformed, TooLarge
 from services.kit.kafka import Record
 from services.ledger import kafka_binding
+from services.ledger.hooks import kafka_records
+from services.ledger.hooks.adapter import CannotMap, Scope
 from services.ledger.ingest import KEPT_BYTES, _rejected
 from services.ledger.ingest import _read as _taken
 from services.ledger.sources import OPEN
@@ -85,3 +87,21 @@ def test_a_rejected_record_fits_the_topic_however_large_it_was() -> None:
     sent = _rejected(_taken(record(b"x" * 50_000_000, big="y" * 3_000_000), OPEN))
     assert len(sent.value or b"") == KEPT_BYTES // 2
     assert [name for name, _ in sent.headers] == [topics.HEADER_REASON, topics.HEADER_OFFSET]
+
+
+@pytest.mark.parametrize(("named", "kept_by", "taken"), [
+    ({}, "main", True), ({}, "acme", False), ({"ledger": "acme"}, "acme", True),
+    ({"ledger": "acme"}, "main", False),
+])  # fmt: skip
+def test_a_replay_is_for_the_ledger_that_the_record_names(
+    named: dict[str, str], kept_by: str, *, taken: bool
+) -> None:
+    """Also when another one shows it, because that one is not served here."""
+    sent = record(b"{}", content__type="application/json", **CE, **named)
+    kept = kafka_records.incoming(sent, kept_by, "0" * 64)
+    scope = Scope(kept.connection, sources=OPEN)
+    if taken:
+        assert len(kafka_records.map_delivery(kept.headers, kept.raw, scope).facts) == 1
+    else:
+        with pytest.raises(CannotMap, match="which is not here"):
+            kafka_records.map_delivery(kept.headers, kept.raw, scope)
