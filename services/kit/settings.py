@@ -75,11 +75,15 @@ def read(kind: type[T]) -> T:
         raise SettingsError(f"the setting {prefix}{name} is not valid: {first['msg']}") from None
 
 
+OF_COMMANDS = frozenset({"RLG_API_KEY"})
+"""What options of commands are read from too: no settings of a service."""
+
+
 def refuse_unknown(
     classes: Iterable[type[Settings]], environ: Mapping[str, str] = os.environ
 ) -> None:
     """Raise `SettingsError` when a variable has one of our prefixes and no class knows it."""
-    known = {name for cls in classes for name in variables(cls)}
+    known = {name for cls in classes for name in variables(cls)} | OF_COMMANDS
     unknown = sorted(n for n in environ if n.startswith(PREFIXES) and n not in known)
     if unknown:
         raise SettingsError(

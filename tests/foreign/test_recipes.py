@@ -169,12 +169,21 @@ def test_the_recipe_refuses_a_tampered_disclosure(
 
 def test_the_recipe_says_what_is_not_disclosed(recipe: Recipe, pack: Pack, tmp_path: Path) -> None:
     other = pack.twin(tmp_path / "twin")
-    for name in (f"events/{SHOWN}.json", f"events/{SHOWN}.salt", f"{_subject(pack)}.sig"):
-        (other.folder / name).unlink()
+    (other.folder / f"{_subject(pack)}.sig").unlink()
     code, said = recipe(PROOF, other.folder, str(SHOWN))
     assert code == 0
-    assert f"--: the body of position {SHOWN} is not in this pack" in said
     assert f"--: the subject {_subject(pack).partition('/')[2]} is not disclosed" in said
+
+
+def test_the_recipe_refuses_a_body_that_is_withheld(
+    recipe: Recipe, pack: Pack, tmp_path: Path
+) -> None:
+    other = pack.twin(tmp_path / "twin")
+    for name in (f"events/{SHOWN}.json", f"events/{SHOWN}.salt"):
+        (other.folder / name).unlink()
+    code, said = recipe(PROOF, other.folder, str(SHOWN))
+    assert code == 9
+    assert f"REFUSED: the body of position {SHOWN} is not in this pack, and no redaction" in said
 
 
 POLICIES = {

@@ -7,8 +7,10 @@
 # Exit 0: all holds. 9: something does not. Anything else: the check could not be made.
 set -eu; export LC_ALL=C
 [ $# -ge 1 ] && [ -d "$1" ] || { echo "usage: verify-proof.sh PACK [POSITION|all]" >&2; exit 2; }
-if [ "${2-}" = all ]; then
-  for leaf in "$1"/events/*.leaf; do sh "$0" "$1" "$(basename "$leaf" .leaf)" || exit; done; exit 0; fi
+if [ "${2-}" = all ]; then count=0 bare=0
+  for leaf in "$1"/events/*.leaf; do sh "$0" "$1" "$(basename "$leaf" .leaf)" || exit
+    count=$((count + 1)); [ -f "${leaf%.leaf}.json" ] || bare=$((bare + 1)); done
+  echo "ok: all of that for $count events, $bare of them redacted"; exit 0; fi
 for tool in "openssl pkeyutl -rawin -help" "sha256sum --help" "xxd -v" "base64 --help"; do
   $tool >/dev/null 2>&1 || { echo "this machine cannot do: $tool" >&2; exit 2; }; done
 pack=$1; position=${2-}; work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
@@ -72,7 +74,12 @@ if [ -f "$pack/$event.json" ] || [ -f "$pack/$event.salt" ]; then need "$event.j
   commitment=$(cat "$pack/$event.salt" "$pack/$event.json" | sha)
   grep -q "^{\"commitment\":\"$commitment\"," "$leaf" || refuse "the body is not the one in the leaf"
   holds "$event.json is what was recorded at position $position"
-else echo "--: the body of position $position is not in this pack: redacted, or not disclosed"; fi
+else # a body that is withheld is not a redacted one: of that the pack has the record
+  for record in "$pack"/events/*.json; do
+    grep -q '"source":"/ledger/redactions"' "$record" && grep -q "\"position\":$position[,}]" "$record" &&
+      grep -q '"approved_by":' "$record" && redacted=$record; done
+  [ -n "${redacted-}" ] || refuse "the body of position $position is not in this pack, and no redaction of it"
+  holds "the body of position $position was redacted: events/$(basename "$redacted") says who agreed"; fi
 openssl rsa -pubin -in "$pack/trust/naming.pub.pem" -noout -text 2>/dev/null | tr -d '\n' |
   grep -q '(2048 bit).*Exponent: 65537 ' || refuse "the naming key is not RSA of 2048 bits with 65537"
 for uid in $(grep -o '\["[0-9a-f]\{64\}",' "$leaf" | cut -c3-66); do name=subjects/$uid

@@ -33,6 +33,7 @@ from services.ledger.verify.pack import (
     PackReport,
     position_of,
     read_zip,
+    receipt_in,
     verify_pack,
     verify_receipt,
 )
@@ -68,6 +69,8 @@ def _handed(given: Given) -> list[str] | None:
     """Verify a file that somebody has handed over; None when the log itself is meant."""
     wanted = given.wanted
     if wanted.pack is not None:
+        if wanted.pack.is_dir():
+            raise SettingsError(f"{wanted.pack} is a folder: give the pack as it came, a zip")
         files = read_zip(wanted.pack)
         return _told(_pack(given, files), _stamp(given, files))
     if wanted.receipt is not None:
@@ -218,7 +221,7 @@ def _told(report: PackReport, stamp: Sequence[str] = ()) -> list[str]:
 
 def _receipt(given: Given, file: Path) -> list[str]:
     """Check that a receipt is the ledger's and that the tree bears it out."""
-    content, size = read(file), given.head.size
+    content, size = receipt_in(read(file)), given.head.size
     position = position_of(content)
     if not 0 < position <= size:
         raise SettingsError(f"position {position} is not sealed; the tree has {size}")

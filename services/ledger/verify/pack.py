@@ -6,6 +6,7 @@ copies of them in the pack are never read.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -18,6 +19,7 @@ from pathlib import Path
 from contracts import leaf
 from contracts.event import parse_time
 from contracts.leaf import Leaf, NotALeaf
+from services.kit.settings import SettingsError
 from services.kit.tlog import merkle
 from services.kit.tlog.checkpoint import Checkpoint
 from services.kit.tlog.keys import NotANote
@@ -31,6 +33,8 @@ from services.ledger.sealing.naming import NameChecker, WrongName
 from services.ledger.verify.portion import Portion, check_tree, removals_in
 from services.ledger.verify.tally import Broken
 from services.ledger.verify.whole import Refused, excused
+
+_AS_IT_CAME = "or its bytes are not as they came"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +170,10 @@ def verify_receipt(content: bytes, verifiers: Sequence[Verifier], entry: bytes) 
         line = json.loads(f'{{"sealed":{rest}')["signature"]
         note = Note.parse(f"{text}}}\n\n{line}\n".encode())
         if not mark or not note.signed_by(verifiers):
-            raise Refused("the receipt is not signed by this ledger")
+            raise Refused(f"the receipt is not signed by this ledger, {_AS_IT_CAME}")
         read = leaf.decode(entry)
     except (ValueError, KeyError, TypeError, Unsigned) as error:
-        raise Refused(f"not a receipt of this ledger: {error}") from None
+        raise Refused(f"not a receipt of this ledger, {_AS_IT_CAME}: {error}") from None
     promised = Leaf(
         bytes.fromhex(said["commitment"]), leaf.event_uuid(said["event_id"]), said["position"],
         parse_time(said["recorded_at"]), read.subjects,
@@ -180,9 +184,24 @@ def verify_receipt(content: bytes, verifiers: Sequence[Verifier], entry: bytes) 
     return int(said["position"])
 
 
+def receipt_in(content: bytes) -> bytes:
+    """Return the receipt's own bytes from a receipt, or from the answer that had it."""
+    text = content.decode(errors="replace")
+    start = text.find('"receipt":')
+    if start < 0:
+        return content
+    start += len('"receipt":')
+    with contextlib.suppress(ValueError):
+        end = json.JSONDecoder().raw_decode(text, start)[1]
+        return text[start:end].encode()
+    return content
+
+
 def position_of(content: bytes) -> int:
-    """Return the position that a receipt claims. Raises `Refused`."""
+    """Return the position that a receipt claims. Raises `SettingsError`: it is no receipt."""
     try:
         return int(json.loads(content)["position"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise Refused(f"not a receipt: {error}") from None
+    except (ValueError, KeyError, TypeError):
+        raise SettingsError(
+            "nothing is shown: the file is no receipt, as an append gives it"
+        ) from None

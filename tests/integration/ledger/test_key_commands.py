@@ -28,14 +28,16 @@ class Person:
         self.url = url
         self.folder = folder
         self.keys = folder / "keys/main"
+        # As after the `export RLG_API_KEY=…` of the documentation.
+        self._told = {"RLG_DATA": str(folder), "RLG_API_KEY": "demo-key"}
 
     async def does(self, *words: str) -> str:
-        code, said = await services(self.url, {"RLG_DATA": str(self.folder)}, *words)
+        code, said = await services(self.url, self._told, *words)
         assert code == 0, said
         return said
 
     async def fails(self, code: int, *words: str) -> str:
-        found, said = await services(self.url, {"RLG_DATA": str(self.folder)}, *words)
+        found, said = await services(self.url, self._told, *words)
         assert found == code, said
         assert "Traceback" not in said
         return said
@@ -125,6 +127,11 @@ async def test_a_receipt_by_a_key_that_had_ended_is_refused(
         lie = tmp_path / "lie.json"
         lie.write_text((tmp_path / "1.json").read_text().replace('"position":1', '"position":2'))
         assert "REFUSED" in await person.fails(9, *online, str(lie))
+        whole = tmp_path / "answer.json"  # as an append was answered
+        whole.write_text(f'{{"outcome":"appended","receipt":{(tmp_path / "1.json").read_text()}}}')
+        assert "VERIFIED" in await person.does(*online, str(whole))
+        whole.write_text("{}")
+        assert "the file is no receipt" in await person.fails(1, *online, str(whole))
     assert "does not answer" in await person.fails(1, *online, early)
     assert "position 4 says so" in await person.does(
         "seal", "rotate", "attester", "--reason", "yearly"

@@ -6,7 +6,9 @@ import asyncio
 import io
 import json
 import os
+import subprocess
 import sys
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -364,8 +366,8 @@ async def test_a_record_that_two_people_did_not_make_excuses_nothing(desk: Desk)
     await sql.close()
 
 
-async def test_a_pack_has_the_record_of_what_it_lacks(desk: Desk) -> None:
-    """A body that is withheld is not a redacted one."""
+async def test_a_pack_has_the_record_of_what_it_lacks(desk: Desk, tmp_path: Path) -> None:
+    """A body that is withheld is not a redacted one: for us, and for a shell with openssl."""
     for number in (1, 2):
         await desk.post(number)
     await desk.ask(1)
@@ -380,6 +382,16 @@ async def test_a_pack_has_the_record_of_what_it_lacks(desk: Desk) -> None:
     withheld = {name: each for name, each in files.items() if name != "events/2.json"}
     with pytest.raises(Refused, match="position 2: its body is gone and no redaction is recorded"):
         verify_pack(withheld, policy, naming)
+    folder = tmp_path / "pack"
+    await asyncio.to_thread(zipfile.ZipFile(io.BytesIO(zipped)).extractall, folder)
+    recipe = ["sh", str(folder / "verify-proof.sh"), str(folder), "all"]
+    said = await asyncio.to_thread(subprocess.run, recipe, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout
+    assert said.stdout.endswith("ok: all of that for 4 events, 1 of them redacted\n")
+    for name in ("events/2.json", "events/2.salt"):
+        (folder / name).unlink()
+    said = await asyncio.to_thread(subprocess.run, recipe, capture_output=True, text=True)
+    assert (said.returncode, "REFUSED: the body of position 2" in said.stdout) == (9, True)
 
 
 async def erase(*arguments: str, key: str) -> tuple[int, str]:
