@@ -57,7 +57,7 @@ def _asked() -> tuple[str | None, Asked]:
     add("--seed", type=int, help="of the order of the cells")
     add("--only", default=[], nargs="+", metavar="CELL", help="only these cells (with * and ?)")
     add("--events", type=int, default=500_000,
-        help="of seal, verify, pack and growth's large ledger (default: 500000)")  # fmt: skip
+        help="of all that fill a ledger, growth's large one too (default: 500000)")  # fmt: skip
     add("--held-minutes", type=float, default=1,
         help="age of growth's snapshot (default: 1; the goal speaks of 10)")  # fmt: skip
     said = parser.parse_args()

@@ -58,7 +58,8 @@ async def ask(
             if _holds(event.event, wanted):
                 body = {"position": event.position, "reason": reason}
                 yield await _done(client, _at(ledger), body, event.position, event.type)
-            stays = {name: event.event.get(name) for name in STAY} | {"principal": event.principal}
+            stays = {name: event.event[name] for name in STAY if name in event.event}
+            stays["principal"] = event.principal
             held = [name for name, value in stays.items() if _holds(value, wanted)]
             if held:
                 told = f"its {', '.join(held)} holds a text, and stays"

@@ -8,5 +8,6 @@ forms batches, two on their way at a time. `decision` decides over an `overlay` 
 Safe: `preflight` and `rehearsal` before a start, `certify` (standbys), `epoch` and `fence`.
 Out: `store` and `queries` read over a `pool`, `placement` and `databases` say where a ledger lives,
 `wake` tells of news, `answers` writes the JSON.
-Kafka: `relay` (by `lease`) out, `ingest` in. Webhooks: `hooks/`. `service` puts it together.
+Kafka: `relay` (by `lease`) out, `ingest` in, of registered `sources`. Webhooks: `hooks/`.
+`service` puts it together.
 """

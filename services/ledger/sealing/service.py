@@ -21,6 +21,7 @@ from services.ledger.sealing.anchor import Anchorer, Authority, authority
 from services.ledger.sealing.published import Published
 from services.ledger.sealing.rotation import Rotation
 from services.ledger.sealing.sealer import Places, Sealer, Turned, unwitnessed
+from services.ledger.sealing.site import too_short
 from services.ledger.sealing.source import Source
 from services.ledger.sealing.where import Neighbours, Where, prepare, seals_here
 from services.ledger.sealing.witnesses import Witnesses
@@ -86,10 +87,7 @@ class Seals:
             raise Unavailable(f"what was sealed of {ledger} cannot be read: {error}") from error
         newest = self._published.newest(ledger)
         if newest is not None and newest.size > head:
-            raise SettingsError(
-                f"the ledger {ledger} has {head} events and {newest.size} are sealed: it is an old "
-                "copy; see docs/operations.md, A ledger that is shorter than its tree"
-            )
+            raise too_short(ledger, head, newest.size)
 
     async def check(self, reader: Reader) -> str | None:
         """Return what keeps events from being sealed, for /readyz."""

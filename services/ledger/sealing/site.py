@@ -104,7 +104,12 @@ async def _whole(site: Site) -> None:
     async with aclosing(Source(site.url, site.ledger, own_keys.naming)) as source:
         head = await source.head()
     if state is not None and state.size > head:
-        raise SettingsError(
-            f"the ledger {site.ledger} has {head} events and {state.size} are sealed: it is an old "
-            "copy; see docs/operations.md, A ledger that is shorter than its tree"
-        )
+        raise too_short(site.ledger, head, state.size)
+
+
+def too_short(ledger: str, head: int, sealed: int) -> SettingsError:
+    """Return what is said of a log that has fewer events than were sealed."""
+    return SettingsError(
+        f"the ledger {ledger} has {head} events and {sealed} are sealed: it is an old copy; see "
+        "docs/operations.md, A ledger that is shorter than its tree"
+    )
