@@ -34,10 +34,11 @@ class Behind(Exception):
 
 
 class Folding:
-    """Applies batches to one projection."""
+    """Applies batches to one projection, for one claim: it keeps rows that nobody else changes."""
 
     def __init__(self, projection: Projection) -> None:
         self._projection = projection
+        self._rows = Rows()
 
     async def apply(self, claim: Claim, batch: list[RecordedEvent], tries: int = 1) -> None:
         """Fold and commit a batch; an event that cannot be shown is found and parked."""
@@ -46,7 +47,9 @@ class Folding:
             raise OutOfOrder(f"expected {expected}, got {[e.position for e in batch][:3]} …")
         try:
             await self._projection.commit(claim, await self._fold(batch, claim.held))
+            self._rows.written()
         except Unstorable as error:
+            self._rows = Rows()
             if len(batch) > 1:
                 half = len(batch) // 2
                 await self.apply(claim, batch[:half])
@@ -57,7 +60,7 @@ class Folding:
                 await self._projection.commit(claim, _parked(batch[0], error))
 
     async def _fold(self, batch: list[RecordedEvent], held: Mapping[str, int]) -> Folded:
-        rows, failed = Rows(), dict[int, Exception]()
+        rows, failed = self._rows, dict[int, Exception]()
         facts = _read(batch, failed)
         while wanted := _wanted(facts, rows, failed):
             rows.load(wanted, await self._projection.load(wanted))

@@ -46,7 +46,6 @@ class Runner:
         self, projection: Projection, feed: Feed, ledger: Ledger, stall: float = STALL_SECONDS
     ) -> None:
         self._projection = projection
-        self._folding = Folding(projection)
         self._feed = feed
         self._ledger = ledger
         self._stall = stall
@@ -84,14 +83,15 @@ class Runner:
 
     async def _follow(self, claim: Claim) -> None:
         feed = self._feed.follow(self._projection.ledger, claim.position)
+        folding = Folding(self._projection)
         # Every feed is a generator. Left to the garbage collector, its connections would outlive
         # the error that ended us.
-        closing = contextlib.aclosing(cast("AsyncGenerator[list[RecordedEvent], None]", feed))
-        async with closing as batches:
+        feed = cast("AsyncGenerator[list[RecordedEvent], None]", feed)
+        async with contextlib.aclosing(feed), contextlib.aclosing(_ahead(feed)) as batches:
             async for batch in batches:
                 for start in range(0, len(batch), BATCH):
                     began = clock.monotonic()
-                    await self._folding.apply(claim, batch[start : start + BATCH])
+                    await folding.apply(claim, batch[start : start + BATCH])
                     self._note(claim, clock.monotonic() - began)
 
     async def _watch(self, claim: Claim) -> None:
@@ -126,3 +126,18 @@ class Runner:
             self._stands = None
         elif self._stands is None or self._stands.position != claim.position:
             self._stands = Standstill(claim.position, clock.monotonic())
+
+
+async def _ahead(feed: AsyncGenerator[list[RecordedEvent], None]) -> AsyncGenerator[
+    list[RecordedEvent], None
+]:  # fmt: skip
+    """Yield the feed's batches; the next one is read and decoded while one is written."""
+    coming = asyncio.ensure_future(anext(feed))
+    try:
+        while True:
+            batch = await coming
+            coming = asyncio.ensure_future(anext(feed))
+            yield batch
+    finally:  # a generator that runs cannot be closed
+        coming.cancel()
+        await asyncio.wait({coming})

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pydantic_core import from_json, to_json
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -223,7 +223,7 @@ class Projection:
         }
 
     def _write(self, rows: list[Row]) -> str:
-        return json.dumps([{"ledger": self.ledger, **row} for row in rows])
+        return to_json([{"ledger": self.ledger, **row} for row in rows]).decode()
 
     def _park(self, parked: Parked) -> dict[str, object]:
         return {
@@ -236,7 +236,7 @@ class Projection:
 
 
 def _read(name: str, raw: str) -> Row:
-    row: Row = json.loads(raw)
+    row: Row = from_json(raw)
     del row["ledger"]
     for column in _TIMES[name]:
         row[column] = canonical(row[column])

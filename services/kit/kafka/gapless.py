@@ -6,7 +6,6 @@ gap, and so is a record that cannot be believed: the reader asks the ledger, and
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -97,8 +96,8 @@ def _position(arrival: Arrival, ledger: str, epoch: int) -> int:
 
 def _believed(arrival: Arrival) -> RecordedEvent | None:
     try:
-        event = RecordedEvent.model_validate(json.loads(arrival.value or b""))
-    except (ValidationError, ValueError, RecursionError):
+        event = RecordedEvent.model_validate_json(arrival.value or b"")
+    except ValidationError:
         return None
     same = event.position == arrival.number(topics.HEADER_POSITION)
     return event if same and event.commitment == arrival.header(topics.HEADER_COMMITMENT) else None

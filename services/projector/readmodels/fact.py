@@ -6,8 +6,8 @@ shape, and no event can stop a projection by the way it looks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
+import re
+from datetime import datetime
 from typing import Any
 
 from contracts.event import OURS, RecordedEvent, format_time, parse_time
@@ -17,6 +17,8 @@ LINKED_KINDS = frozenset(
      "exception", "decision", "alert"}
 )  # fmt: skip
 """Kinds of subjects that belong to releases; a service or an environment belongs to all of them."""
+_UTC = re.compile(r"([1-9]\d{3}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d)(?:\.(\d{1,6}))?Z", re.ASCII)
+"""What most senders write: it only wants its zeros."""
 _FIRST_YEAR = 1000
 """Years before have fewer than four digits, and are nobody's release."""
 
@@ -29,6 +31,9 @@ def canonical(moment: object) -> str | None:
     if not isinstance(moment, str):
         return None
     try:
+        if match := _UTC.fullmatch(moment):
+            datetime.fromisoformat(match[1])
+            return f"{match[1]}.{match[2] or '':0<6}Z"
         when = parse_time(moment)
     except ValueError:
         return None
@@ -63,36 +68,28 @@ class Fact:
         self.position = event.position
         self.data: dict[str, Any] = event.data
         self.subjects = list(event.versions)
-
-    @cached_property
-    def ours(self) -> bool:
+        recorded = str(event.event.get("type", ""))
+        self.ours = not event.redacted and recorded.startswith(OURS)
         """Whether the type is from our catalogue, and its content is there."""
-        return not self.event.redacted and str(self.event.event.get("type", "")).startswith(OURS)
-
-    @cached_property
-    def type(self) -> str:
+        self.type = recorded.removeprefix(OURS)
         """Our types without their prefix, foreign ones whole."""
-        return str(self.event.event.get("type", "")).removeprefix(OURS)
-
-    @cached_property
-    def noun(self) -> str:
+        self.name = self.type.rpartition(".v")[0] if self.ours else ""
+        """Noun and verb without the version, for example `approval.decided`; empty if foreign."""
+        self.noun = self.type.partition(".")[0] if self.ours else ""
         """What the event is about (`release`, `deployment` …); empty for foreign events."""
-        return self.type.partition(".")[0] if self.ours else ""
-
-    @cached_property
-    def name(self) -> str:
-        """Noun and verb without the version, for example `approval.decided`; empty when foreign."""
-        return self.type.rpartition(".v")[0] if self.ours else ""
-
-    @cached_property
-    def recorded_at(self) -> str:
+        self.recorded_at = canonical(event.recorded_at) or event.recorded_at
         """When the ledger took it."""
-        return canonical(self.event.recorded_at) or self.event.recorded_at
-
-    @cached_property
-    def at(self) -> str:
+        self.at = canonical(event.event.get("time")) or self.recorded_at
         """When it happened by the sender's claim, or when it was recorded."""
-        return canonical(self.event.event.get("time")) or self.recorded_at
+        place = table(self.data.get("environment"))
+        self.environment = text(place.get("id")) or "", text(place.get("tier")) or "other"
+        """The environment's id and tier, empty and `other` where the payload has none."""
+        self._named: dict[str, list[str]] = {}
+        for key in self.subjects:
+            kind, _, name = key.partition(":")
+            self._named.setdefault(kind, []).append(name)
+        self.linkable = [key for key in self.subjects if key.partition(":")[0] in LINKED_KINDS]
+        """The subjects that can belong to a release."""
 
     def text(self, name: str) -> str | None:
         """Return a string of the payload."""
@@ -110,18 +107,6 @@ class Fact:
         """Return a timestamp of the payload in our format."""
         return canonical(self.data.get(name))
 
-    @cached_property
-    def environment(self) -> tuple[str, str]:
-        """The environment's id and tier, each empty where the payload has none."""
-        place = self.table("environment")
-        return text(place.get("id")) or "", text(place.get("tier")) or "other"
-
-    def named(self, kind: str) -> Iterator[str]:
-        """Yield the ids of the subjects of a kind."""
-        start = f"{kind}:"
-        return (key[len(start) :] for key in self.subjects if key.startswith(start))
-
-    @cached_property
-    def linkable(self) -> list[str]:
-        """The subjects that can belong to a release."""
-        return [key for key in self.subjects if key.partition(":")[0] in LINKED_KINDS]
+    def named(self, kind: str) -> list[str]:
+        """Return the ids of the subjects of a kind."""
+        return self._named.get(kind, [])

@@ -1,12 +1,14 @@
 """The rows that a batch works on: loaded before the fold, changed in memory, written after it.
 
-A fold reads and puts whole rows and never changes one in place. So an event whose fold fails
-leaves no trace, and the same events give the same rows whatever the batches were.
+Who alone may write them keeps them for the next batch. A fold reads and puts whole rows and never
+changes one in place. So an event whose fold fails leaves no trace, and the same events give the
+same rows whatever the batches were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Any
 
 Row = dict[str, Any]
@@ -27,6 +29,8 @@ KEYS: dict[str, tuple[str, ...]] = {
 
 LOGS = ("entry", "commit")
 """Tables that only grow."""
+KEPT = 20_000
+"""Rows that are kept from batch to batch, the latest used: some 40 MB."""
 
 
 class NotLoaded(LookupError):
@@ -42,6 +46,15 @@ class Rows:
         self._staged: dict[Key, Row] = {}
         self._logged: dict[str, list[Row]] = {name: [] for name in LOGS}
         self._logging: list[tuple[str, Row]] = []
+
+    def written(self) -> None:
+        """Begin the next batch: the changes are stored, and nobody else changes what is known."""
+        for key in self._changed:
+            self._loaded.pop(key, None)  # the latest used stand last
+        self._loaded |= self._changed
+        for key in list(self._loaded)[: -KEPT // 2] if len(self._loaded) > KEPT else ():
+            del self._loaded[key]
+        self._changed, self._logged = {}, {name: [] for name in LOGS}
 
     def missing(self, keys: Iterable[Key]) -> set[Key]:
         """Return those keys that have not been loaded."""
@@ -95,5 +108,12 @@ class Rows:
         return result | {name: rows for name, rows in self._logged.items() if rows}
 
 
+def _values(first: str, *others: str) -> Callable[[Row], tuple[str, ...]]:
+    return itemgetter(first, *others) if others else lambda row: (row[first],)
+
+
+_KEY_OF = {name: _values(*columns) for name, columns in KEYS.items()}
+
+
 def _key(name: str, row: Row) -> Key:
-    return name, tuple(row[column] for column in KEYS[name])
+    return name, _KEY_OF[name](row)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from contracts.catalogue import CATALOGUE
 from contracts.event import OURS, RecordedEvent
 from contracts.payloads.earlier import EARLIER
+from services.projector.readmodels import rows as rows_module
 from services.projector.readmodels.fact import Fact
 from services.projector.readmodels.rows import NotLoaded, Rows
 from services.projector.readmodels.timeline import describe
@@ -212,3 +213,18 @@ def test_a_failed_event_leaves_no_trace() -> None:
     rows.keep()
     assert rows.changes() == {}
     assert rows.get("link", "a:b") is None
+
+
+def test_rows_are_kept_for_the_next_batch_the_latest_used_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rows_module, "KEPT", 4)
+    rows = Rows()
+    keys = [("link", (f"a:{n}",)) for n in range(5)]
+    rows.load(keys, [])
+    rows.put("link", {"subject": "a:0", "releases": ["r"], "also": []})
+    rows.keep()
+    rows.written()
+    assert rows.changes() == {}
+    assert rows.get("link", "a:0") == {"subject": "a:0", "releases": ["r"], "also": []}
+    assert rows.missing(keys) == {("link", (f"a:{n}",)) for n in (1, 2, 3)}
