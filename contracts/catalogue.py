@@ -14,7 +14,17 @@ from pydantic import ValidationError
 
 from contracts import ijson, subject
 from contracts.event import OURS, Event, Reading
-from contracts.payloads import build, deploy, earlier, ledger, operate, plan, readiness, review
+from contracts.payloads import (
+    build,
+    control,
+    deploy,
+    earlier,
+    ledger,
+    operate,
+    plan,
+    readiness,
+    review,
+)
 from contracts.payloads.model import Payload
 from contracts.problem import Invalid
 
@@ -50,11 +60,19 @@ _MODELS: dict[str, type[Payload]] = {
     "approval.requested.v1": readiness.ApprovalRequested,
     "approval.decided.v1": readiness.ApprovalDecided,
     "approval.closed.v1": readiness.ApprovalClosed,
-    "exception.granted.v1": readiness.ExceptionGranted,
-    "exception.revoked.v1": readiness.ExceptionRevoked,
-    "freeze.declared.v1": readiness.FreezeDeclared,
-    "freeze.lifted.v1": readiness.FreezeLifted,
-    "policy.activated.v1": readiness.PolicyActivated,
+    "approval.withdrawn.v1": readiness.ApprovalWithdrawn,
+    "veto.raised.v1": readiness.VetoRaised,
+    "veto.lifted.v1": readiness.VetoLifted,
+    "exception.granted.v2": control.ExceptionGranted,
+    "exception.revoked.v1": control.ExceptionRevoked,
+    "freeze.declared.v2": control.FreezeDeclared,
+    "freeze.lifted.v1": control.FreezeLifted,
+    "identity.linked.v1": control.IdentityLinked,
+    "identity.unlinked.v1": control.IdentityUnlinked,
+    "breakglass.invoked.v1": control.BreakGlassInvoked,
+    "breakglass.reviewed.v1": control.BreakGlassReviewed,
+    "permit.issued.v1": control.PermitIssued,
+    "policy.activated.v1": control.PolicyActivated,
     "decision.recorded.v1": readiness.DecisionRecorded,
     # staging, deployment, validation
     "deployment.queued.v1": deploy.DeploymentQueued,

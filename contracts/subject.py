@@ -17,7 +17,8 @@ MAX_LENGTH = 512
 KINDS = (
     "release", "artifact", "change", "service", "environment", "deployment", "approval",
     "incident", "alert", "ticket", "policy", "freeze", "exception", "role", "pipelinerun",
-    "decision", "flag", "event", "connection", "log",
+    "decision", "flag", "event", "connection", "log", "calendar", "control", "permit", "veto",
+    "identity", "breakglass",
 )  # fmt: skip
 """The kinds that the catalogue uses. Foreign events may name others."""
 

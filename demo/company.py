@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from contracts.event import format_time
-from contracts.payloads.model import Window
+from contracts.payloads.control import ExceptionGranted, FreezeDeclared, FreezeLifted
 from contracts.payloads.plan import RoleAssigned
-from contracts.payloads.readiness import ExceptionGranted, FreezeDeclared, FreezeLifted
 from demo.derive import Seed
-from demo.native import BOARD, PRODUCTION, Pen, said_by
+from demo.native import BOARD, Pen, said_by
 from demo.people import MARA, OLU, PEOPLE
 from demo.steps import Chapter, Thread
 from demo.work import Release
@@ -18,6 +18,7 @@ from demo.work import Release
 DIRECTORY = "https://directory.acme.example"
 CLERK = "dev:directory"
 """The directory's own identity."""
+BERLIN = ZoneInfo("Europe/Berlin")
 FREEZE_ROUND = 6
 """The week before which the earlier freeze stood."""
 
@@ -44,11 +45,12 @@ def asides(seed: Seed, now: datetime, major: Release) -> dict[int, Thread]:
 def closing(seed: Seed, now: datetime) -> Chapter:
     """Return what is coming: a freeze that has not begun."""
     start = (now + timedelta(days=9)).replace(hour=17, minute=0)
-    end = format_time(start + timedelta(days=5))
     freeze = FreezeDeclared(
         freeze_id="year-end-sales",
-        scope=[PRODUCTION],
-        window=Window(start=format_time(start), end=end, tz="Europe/Berlin"),
+        environments=["production"],
+        start=_berlin(start),
+        end=_berlin(start + timedelta(days=5)),
+        tz=BERLIN.key,
         reason="The busiest days of the year: only repairs go out.",
         allowed_types=["hotfix"],
     )
@@ -56,17 +58,20 @@ def closing(seed: Seed, now: datetime) -> Chapter:
     return ((said_by(OLU.id, event),),)
 
 
+def _berlin(moment: datetime) -> str:
+    return moment.astimezone(BERLIN).strftime("%Y-%m-%dT%H:%M")
+
+
 def _freeze_of_the_past(seed: Seed, now: datetime) -> list[dict[str, Any]]:
     """Return a weekend's freeze that was lifted a day early. Nobody deploys at weekends anyway."""
     day = now - timedelta(days=47)
     friday = (day - timedelta(days=(day.weekday() - 4) % 7)).replace(hour=16, minute=0)
-    window = Window(
-        start=format_time(friday), end=format_time(friday + timedelta(hours=62)), tz="Europe/Berlin"
-    )
     declared = FreezeDeclared(
         freeze_id="bank-maintenance",
-        scope=[PRODUCTION],
-        window=window,
+        environments=["production"],
+        start=_berlin(friday),
+        end=_berlin(friday + timedelta(hours=62)),
+        tz=BERLIN.key,
         reason="The acquiring bank moves its data centre.",
         allowed_types=["hotfix"],
     )
@@ -84,7 +89,9 @@ def _exception(seed: Seed, now: datetime, major: Release) -> dict[str, Any]:
         control="penetration-test",
         scope=f"service:{major.service.name}",
         reason="The tester's next free date is after the release.",
+        impact="A flaw in the new endpoints would be found later.",
         approver=MARA.id,
+        owner=major.service.owner.id,
         expires_at=format_time((now + timedelta(days=12)).replace(hour=17, minute=0)),
         compensating=["The new endpoints are behind the company network until the test is done."],
         release_id=major.id,

@@ -77,11 +77,13 @@ class ChangeMerged(Payload):
 
 
 class Commit(Strict):
-    """One commit of a push. `author` is the sender's login or address, a claim."""
+    """One commit of a push. The people are the sender's logins or addresses, claims."""
 
     sha: GitSha
     committed_at: Timestamp
     author: Label | None = None
+    committer: Label | None = None
+    co_authors: list[Label] = Field(default_factory=list, max_length=20)
 
 
 class ChangePushed(Payload):

@@ -15,6 +15,7 @@ from contracts.payloads.model import (
     Identifier,
     Label,
     Payload,
+    PermitId,
     Prose,
     ReleaseId,
     ServiceId,
@@ -54,7 +55,12 @@ class DeploymentQueued(Deployment):
 
 
 class DeploymentStarted(Deployment):
-    """It began to change the environment."""
+    """It began to change the environment.
+
+    Appended with the expectation {permit: 1}, it uses the permit up: a second one is refused.
+    """
+
+    permit_id: PermitId | None = None
 
 
 class DeploymentFinished(Deployment):

@@ -10,8 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
 
-from contracts.payloads.model import Count, Digest, Label, Payload, ReleaseId, Strict, Uri
+from pydantic import Field
+
+from contracts.event import parse_time
+from contracts.payloads.model import (
+    Count,
+    Digest,
+    Environment,
+    ExceptionId,
+    FreezeId,
+    Label,
+    Payload,
+    Principal,
+    Prose,
+    ReleaseId,
+    Strict,
+    TicketId,
+    Timestamp,
+    Uri,
+    Window,
+)
 
 Data: TypeAlias = dict[str, Any]
 
@@ -43,6 +63,56 @@ def scanned_v1(data: Data) -> Data:
     return data | {"counts": silent | data["counts"]}
 
 
+class ExceptionGrantedV1(Payload):
+    """A control may be left out, within a scope, until a day, for a reason."""
+
+    exception_id: ExceptionId
+    control: Label
+    scope: Label
+    reason: Prose
+    approver: Principal
+    expires_at: Timestamp
+    compensating: list[Prose] = Field(max_length=20)
+    release_id: ReleaseId | None = None
+    ticket_id: TicketId | None = None
+
+
+def granted_v1(data: Data) -> Data:
+    """Keep the scope as words; nobody said what it may cost, and who granted it owns it."""
+    return data | {"impact": "", "owner": data["approver"]}
+
+
+class FreezeDeclaredV1(Payload):
+    """No deployments within a scope during a window, but for the allowed release types."""
+
+    freeze_id: FreezeId
+    scope: list[Environment] = Field(min_length=1, max_length=20)
+    window: Window
+    reason: Prose
+    allowed_types: list[Label] = Field(max_length=20)
+
+
+def declared_v1(data: Data) -> Data:
+    """Tell the one window by the clock of its zone; where the zone is not known, by UTC."""
+    window = data["window"]
+    zone = _zone(window.get("tz", "UTC"))
+    ends = {name: _wall(window[name], zone) for name in ("start", "end")}
+    kept = {name: value for name, value in data.items() if name not in {"scope", "window"}}
+    places = [place["id"] for place in data["scope"]]
+    return kept | ends | {"environments": places, "tz": zone.key}
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def _wall(instant: str, zone: ZoneInfo) -> str:
+    return parse_time(instant).astimezone(zone).replace(tzinfo=None).isoformat("T", "seconds")
+
+
 @dataclass(frozen=True, slots=True)
 class Earlier:
     """A major that has a successor. `accepted` says whether it may still be appended."""
@@ -54,6 +124,8 @@ class Earlier:
 
 EARLIER: dict[str, Earlier] = {
     "artifact.scanned.v1": Earlier(ArtifactScannedV1, scanned_v1),
+    "exception.granted.v1": Earlier(ExceptionGrantedV1, granted_v1, accepted=False),
+    "freeze.declared.v1": Earlier(FreezeDeclaredV1, declared_v1, accepted=False),
 }
 """By type without prefix. An entry is never removed, because what was recorded stays."""
 

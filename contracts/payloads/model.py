@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -18,6 +19,11 @@ def _timestamp(text: str) -> str:
     return text
 
 
+def _local(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
 Identifier = Annotated[str, Field(min_length=1, max_length=480, pattern=r"^[^\s,\x00-\x1f\x7f]+$")]
 Label = Annotated[str, Field(min_length=1, max_length=500)]
 Prose = Annotated[str, Field(max_length=20_000)]
@@ -28,6 +34,10 @@ Timestamp = Annotated[
     str, AfterValidator(_timestamp), Field(json_schema_extra={"format": "date-time"})
 ]
 """RFC 3339, kept as sent."""
+LocalTime = Annotated[
+    str, AfterValidator(_local), Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$")
+]
+"""A wall clock's reading, for example `2026-12-20T18:00`."""
 Count = Annotated[int, Field(ge=0)]
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$"), Names("artifact")]
@@ -40,6 +50,8 @@ TicketId = Annotated[Identifier, Names("ticket")]
 PolicyId = Annotated[Identifier, Names("policy")]
 FreezeId = Annotated[Identifier, Names("freeze")]
 ExceptionId = Annotated[Identifier, Names("exception")]
+PermitId = Annotated[Identifier, Names("permit")]
+VetoId = Annotated[Identifier, Names("veto")]
 ChangeRef = Annotated[Identifier, Names("change")]
 """`<repo>@<sha>`, for example `acme/pay@9fceb02d…`."""
 RunId = Annotated[Identifier, Names("pipelinerun")]

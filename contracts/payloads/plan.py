@@ -11,6 +11,7 @@ from contracts.payloads.model import (
     Digest,
     EnvironmentId,
     Identifier,
+    IncidentId,
     Label,
     Payload,
     Principal,
@@ -37,6 +38,11 @@ class ReleasePlanned(Payload):
     owner: Principal
     description: Prose | None = None
     ticket_ids: list[TicketId] = Field(default_factory=list, max_length=20)
+    depends_on: list[Identifier] = Field(default_factory=list, max_length=20)
+    """Releases that must be out first."""
+    labels: list[Identifier] = Field(default_factory=list, max_length=20)
+    incident_id: IncidentId | None = None
+    """The incident that a hotfix repairs."""
 
 
 class ReleaseScopeChanged(Payload):

@@ -1,4 +1,4 @@
-"""Readiness and change control: gates, approvals, exceptions, freezes, policies, decisions."""
+"""Readiness: gates, approvals, vetoes, decisions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from contracts.payloads.model import (
     ApprovalId,
     Digest,
     Environment,
-    ExceptionId,
-    FreezeId,
     Identifier,
     Label,
     Payload,
@@ -22,9 +20,8 @@ from contracts.payloads.model import (
     ReleaseId,
     Sha256Hex,
     Strict,
-    TicketId,
     Timestamp,
-    Window,
+    VetoId,
 )
 
 ApprovalKind = Literal["cab", "security", "qa", "owner", "environment"]
@@ -88,53 +85,33 @@ class ApprovalClosed(Payload):
     status: Literal["approved", "rejected", "cancelled", "expired"]
 
 
-class ExceptionGranted(Payload):
-    """A control may be left out, within a scope, until a day, for a reason."""
+class ApprovalWithdrawn(Payload):
+    """A person takes back what they said last; it may be said anew."""
 
-    exception_id: ExceptionId
-    control: Label
-    scope: Label
-    reason: Prose
-    approver: Principal
-    expires_at: Timestamp
-    compensating: list[Prose] = Field(max_length=20)
-    release_id: ReleaseId | None = None
-    ticket_id: TicketId | None = None
-
-
-class ExceptionRevoked(Payload):
-    """An exception ends before its day."""
-
-    exception_id: ExceptionId
-    reason: Prose
-    revoked_by: Principal
-
-
-class FreezeDeclared(Payload):
-    """No deployments within a scope during a window, but for the allowed release types."""
-
-    freeze_id: FreezeId
-    scope: list[Environment] = Field(min_length=1, max_length=20)
-    window: Window
-    reason: Prose
-    allowed_types: list[Label] = Field(max_length=20)
-
-
-class FreezeLifted(Payload):
-    """A freeze ends before its window does."""
-
-    freeze_id: FreezeId
+    approval_id: ApprovalId
+    release_id: ReleaseId
+    gate: Label
+    principal: Principal
     reason: Prose
 
 
-class PolicyActivated(Payload):
-    """From here on this text judges. `content` is the whole YAML document."""
+class VetoRaised(Payload):
+    """Somebody stands in the way, at one gate or (null) at all of them, until it is lifted."""
 
-    policy_id: PolicyId
-    version: int = Field(ge=1)
-    content_sha256: Sha256Hex
-    content: str = Field(min_length=1, max_length=100_000)
-    author: Principal
+    veto_id: VetoId
+    release_id: ReleaseId
+    gate: Label | None = None
+    principal: Principal
+    reason: Prose = Field(min_length=1)
+
+
+class VetoLifted(Payload):
+    """A veto ends: by who raised it, or by somebody of the role that it was raised by."""
+
+    veto_id: VetoId
+    release_id: ReleaseId
+    principal: Principal
+    reason: Prose
 
 
 class DecisionRecorded(Payload):

@@ -10,7 +10,7 @@ import hashlib
 import uuid
 from typing import TYPE_CHECKING
 
-from contracts.payloads.readiness import PolicyActivated
+from contracts.payloads.control import PolicyActivated
 from contracts.problem import Conflict
 from services.gatekeeper.deciding import SOURCE, Decider, envelope, newest
 from services.gatekeeper.policy import Policy, PolicyFaultsError, load

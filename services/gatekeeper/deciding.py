@@ -17,9 +17,10 @@ from contracts import upcasting
 from contracts.catalogue import type_of
 from contracts.decision import Decision
 from contracts.event import Event, HistoryPage, Receipt, RecordedEvent, format_time
+from contracts.payloads.control import PolicyActivated
 from contracts.payloads.model import Payload
 from contracts.payloads.plan import ReleaseCandidateCreated
-from contracts.payloads.readiness import DecisionRecorded, PolicyActivated
+from contracts.payloads.readiness import DecisionRecorded
 from contracts.problem import Conflict, NotFound, Unavailable
 from services.gatekeeper import policy
 from services.gatekeeper.facts import Facts

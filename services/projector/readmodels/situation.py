@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from services.projector.readmodels.fact import Fact, canonical, table, texts, web
+from contracts.event import format_time
+from services.projector.readmodels.fact import Fact, web
 from services.projector.readmodels.rows import Key, Row, Rows
 
 _OPENS = {
@@ -19,7 +22,7 @@ _IDS = {"freeze": "freeze_id", "exception": "exception_id", "incident": "inciden
         "alert": "alert_key", "ticket": "ticket_id"}  # fmt: skip
 _TOLD = {
     "freeze": ("reason",),
-    "exception": ("control", "scope", "reason", "approver", "expires_at"),
+    "exception": ("control", "scope", "reason", "approver", "expires_at", "service"),
     "incident": ("service", "severity", "started_at", "summary", "mitigated_at", "resolved_at",
                  "deployment_id", "basis", "uri"),
     "alert": ("name", "service", "severity", "started_at", "ended_at", "summary", "uri"),
@@ -63,7 +66,7 @@ def _key(fact: Fact) -> str | None:
 def _new(fact: Fact, key: str) -> Row:
     doc = {_IDS[fact.noun]: key, **dict.fromkeys(_TOLD[fact.noun])}
     if fact.noun == "freeze":
-        doc |= {"start": None, "end": None, "environments": [], "allowed_types": []}
+        doc |= {"start": None, "end": None, "environments": [], "allowed_types": [], "rrule": None}
     if fact.noun in {"incident", "alert"}:
         doc |= {"environment": None, "tier": None}
     return {
@@ -77,7 +80,7 @@ def _until(fact: Fact) -> str | None:
     if fact.name == "exception.granted":
         return fact.time("expires_at")
     if fact.name == "freeze.declared":
-        return canonical(fact.table("window").get("end"))
+        return None if fact.text("rrule") else _instant(fact, "end", 1)
     return None
 
 
@@ -97,11 +100,20 @@ def _told(fact: Fact) -> dict[str, Any]:
 
 
 def _freeze(fact: Fact) -> dict[str, Any]:
-    scope = fact.data.get("scope")
-    places = [table(place) for place in scope] if isinstance(scope, list) else []
     return {
-        "start": canonical(fact.table("window").get("start")),
-        "end": canonical(fact.table("window").get("end")),
-        "environments": texts([place.get("id") for place in places]),
+        "start": _instant(fact, "start", 0),
+        "end": _instant(fact, "end", 1),
+        "environments": fact.texts("environments"),
         "allowed_types": fact.texts("allowed_types"),
+        "rrule": fact.text("rrule"),
     }
+
+
+def _instant(fact: Fact, name: str, fold: int) -> str | None:
+    """Return a local time as an instant; of two readings the earlier start and the later end."""
+    try:
+        wall = datetime.fromisoformat(fact.text(name) or "")
+        zone = ZoneInfo(fact.text("tz") or "")
+        return format_time(wall.replace(tzinfo=zone, fold=fold))
+    except (ValueError, OSError, OverflowError):
+        return None

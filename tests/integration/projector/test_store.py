@@ -106,11 +106,13 @@ async def test_the_first_page_shows_the_situation(engine: AsyncEngine) -> None:
     log, now = Log(), clock.now()
     soon = (now + timedelta(days=3)).isoformat()
     for number, end in enumerate((soon, "2020-01-01T00:00:00Z")):
-        log.add("freeze.declared", 1, freeze_id=f"f{number}", scope=[PRODUCTION, STAGING],
-                window={"start": moment(0), "end": end}, reason="sale",
+        log.add("freeze.declared", 1, freeze_id=f"f{number}",
+                environments=["production", "staging"], start="2019-01-01T00:00", end=end[:16],
+                tz="UTC", reason="sale",
                 allowed_types=["hotfix"])  # fmt: skip
         log.add("exception.granted", 2, exception_id=f"e{number}", control="soak", scope="pay",
-                reason="haste", approver="dev:grace", expires_at=end, compensating=[])  # fmt: skip
+                reason="haste", approver="dev:grace", expires_at=end, compensating=[],
+                impact="none", owner="dev:grace")  # fmt: skip
     log.add("incident.detected", 3, incident_id="i", environment=PRODUCTION, severity="high",
             started_at=moment(3), service="pay", summary="slow")  # fmt: skip
     page = await (await project(engine, log)).now(None)

@@ -9,6 +9,7 @@ from typing import Any
 
 from contracts import catalogue, upcasting
 from contracts.event import OURS, RecordedEvent, format_time
+from contracts.payloads.earlier import next_major
 from services.projector import readmodels
 from services.projector.readmodels.fact import Fact
 from services.projector.readmodels.rows import KEYS, Key, Row, Rows
@@ -43,7 +44,10 @@ class Log:
 
     def add(self, kind: str, at: float, /, **data: Any) -> RecordedEvent:
         """Append an event of our own, `at` hours after the start."""
-        return self.append({"type": f"{OURS}{kind}.v1", "time": moment(at), "data": data})
+        type_ = f"{OURS}{kind}.v1"
+        if type_ not in catalogue.CATALOGUE:
+            type_ = next_major(type_)
+        return self.append({"type": type_, "time": moment(at), "data": data})
 
     def append(self, attributes: dict[str, Any], principal: str = "dev:ada") -> RecordedEvent:
         """Append any event; it must be valid."""

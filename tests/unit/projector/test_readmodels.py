@@ -80,16 +80,17 @@ def test_an_incident_told_late_stays_resolved_and_a_new_one_opens() -> None:
 
 def test_a_lifted_freeze_keeps_the_reason_why_it_was_declared() -> None:
     log = Log()
-    log.add("freeze.declared", 1, freeze_id="f", scope=[STAGING], reason="holiday",
-            window={"start": "2026-12-20T00:00:00+01:00", "end": moment(9)},
+    log.add("freeze.declared", 1, freeze_id="f", environments=["staging"], tz="Europe/Berlin",
+            start="2026-12-20T00:00", end="2026-12-21T00:00", reason="holiday",
             allowed_types=["hotfix"])  # fmt: skip
     log.add("freeze.lifted", 2, freeze_id="f", reason="over")
     (found,) = fold(log.events)["matter"]
     assert found["open"] is False
-    assert found["until"] == moment(9)
+    assert found["until"] == "2026-12-20T23:00:00.000000Z"
     assert found["doc"] == {
         "freeze_id": "f", "reason": "holiday", "start": "2026-12-19T23:00:00.000000Z",
-        "end": moment(9), "environments": ["staging"], "allowed_types": ["hotfix"],
+        "end": "2026-12-20T23:00:00.000000Z", "environments": ["staging"],
+        "allowed_types": ["hotfix"], "rrule": None,
     }  # fmt: skip
 
 

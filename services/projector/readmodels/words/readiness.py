@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from services.projector.readmodels.fact import Fact, table, text, texts
+from services.projector.readmodels.fact import Fact, text, texts
 from services.projector.readmodels.words.phrases import TONES, Words, join, say
 
 _VERDICTS = {
@@ -56,9 +56,43 @@ def _exception(fact: Fact) -> Words:
 def _freeze(fact: Fact) -> Words:
     if fact.name == "freeze.lifted":
         return "good", f"Freeze {say(fact, 'freeze_id')} lifted", say(fact, "reason", "")
-    scope = fact.data.get("scope")
-    places = texts([table(place).get("id") for place in (scope if isinstance(scope, list) else [])])
-    return "wait", f"Freeze declared for {', '.join(places)}", say(fact, "reason", "")
+    places = fact.texts("environments") or ["all environments"]
+    again = fact.text("rrule") and "again and again"
+    return "wait", f"Freeze declared for {', '.join(places)}", join(fact.text("reason"), again)
+
+
+def _withdrawn(fact: Fact) -> Words:
+    title = f"{say(fact, 'principal')} took back what they had said"
+    return "wait", title, join(fact.text("reason"), f"gate {say(fact, 'gate')}")
+
+
+def _veto(fact: Fact) -> Words:
+    if fact.name == "veto.lifted":
+        return "good", f"Veto lifted by {say(fact, 'principal')}", say(fact, "reason", "")
+    gate = fact.text("gate")
+    where = f"gate {gate}" if gate else "every gate"
+    return "bad", f"Veto by {say(fact, 'principal')}", join(fact.text("reason"), where)
+
+
+def _identity(fact: Fact) -> Words:
+    verb = "is" if fact.name == "identity.linked" else "is not"
+    title = f"{say(fact, 'identity')} {verb} {say(fact, 'principal')}"
+    return "neutral", title, fact.text("basis") or fact.text("reason") or ""
+
+
+def _break_glass(fact: Fact) -> Words:
+    gate = say(fact, "gate")
+    if fact.name == "breakglass.reviewed":
+        outcome = say(fact, "outcome").replace("_", " ")
+        title = f"Passing {gate} without its rules was {outcome}"
+        return "neutral", title, join(fact.text("findings"), f"by {say(fact, 'reviewer')}")
+    title = f"{say(fact, 'principal')} asks to pass {gate} without its rules"
+    return "bad", title, join(fact.text("reason"), fact.text("incident_id"))
+
+
+def _permit(fact: Fact) -> Words:
+    title = f"Permit to deploy to {say(fact, 'environment')}"
+    return "good", title, f"once, before {say(fact, 'not_after')}"
 
 
 def _policy(fact: Fact) -> Words:
@@ -80,6 +114,14 @@ WORDS: dict[str, Callable[[Fact], Words]] = {
     "approval.requested": _asked,
     "approval.decided": _approval,
     "approval.closed": _approval_closed,
+    "approval.withdrawn": _withdrawn,
+    "veto.raised": _veto,
+    "veto.lifted": _veto,
+    "identity.linked": _identity,
+    "identity.unlinked": _identity,
+    "breakglass.invoked": _break_glass,
+    "breakglass.reviewed": _break_glass,
+    "permit.issued": _permit,
     "exception.granted": _exception,
     "exception.revoked": _exception,
     "freeze.declared": _freeze,
