@@ -18,7 +18,7 @@ from typing import Any, Literal, NoReturn, TypeAlias
 
 from cel_expr_python import cel
 
-from services.gatekeeper.cel_facts import POOL, CelFacts, CelMetrics, hints, signature
+from services.gatekeeper.cel_facts import POOL, CelFacts, CelMetrics, Variables, variables
 
 Scope: TypeAlias = Literal["rule", "when", "metrics"]
 """What a text may speak of: the facts and `now`; the facts; the metrics `m` of one evidence."""
@@ -29,7 +29,7 @@ MAX_TEXT, MAX_FACTS = 4 * 1024, 256 * 1024
 _FAULT = re.compile(r"^(?:INVALID_ARGUMENT: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)$", re.MULTILINE)
 _STATUS = re.compile(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$")
 _LONGEST = 300
-_SEEN = {"rule": CelFacts, "when": CelFacts, "metrics": CelMetrics}
+_SEEN: dict[Scope, type[Variables]] = {"rule": CelFacts, "when": CelFacts, "metrics": CelMetrics}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +122,9 @@ def _checked(text: str, scope: Scope) -> Any:
 
 @cache
 def _environment(scope: Scope) -> Any:
-    variables = {name: cel.Type(signature(hint)) for name, hint in hints(_SEEN[scope])}
-    if scope == "rule":
-        variables["now"] = cel.Type.TIMESTAMP
-    return cel.NewEnv(descriptor_pool=POOL, variables=variables)
+    known = variables(_SEEN[scope]) | ({"now": "timestamp"} if scope == "rule" else {})
+    types = {name: cel.Type(signature) for name, signature in known.items()}
+    return cel.NewEnv(descriptor_pool=POOL, variables=types)
 
 
 def _faults(report: str) -> Iterator[Fault]:
