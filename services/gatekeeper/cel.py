@@ -89,6 +89,8 @@ def evaluate(program: Program, facts: CelFacts | CelMetrics, as_of: datetime) ->
     """Answer as at `as_of` (with a zone). Only a true or false of the engine is an answer."""
     try:
         return _answer(program, facts, as_of)
+    except MemoryError:
+        return CelError("ran out of memory")
     except Exception as error:  # noqa: BLE001 – whatever it is, it must never pass for an answer
         return CelError(_readable(str(error)) or type(error).__name__)
 

@@ -123,7 +123,9 @@ def _signature(type_: Any) -> str:
         return f"list<{_signature(type_.list_type.elem_type)}>"
     if type_.HasField("message_type"):
         return str(type_.message_type)
-    return "null" if type_.HasField("null") else PRIMITIVES[type_.primitive].lower().removesuffix("64")
+    return (
+        "null" if type_.HasField("null") else PRIMITIVES[type_.primitive].lower().removesuffix("64")
+    )
 
 
 def _schema() -> dict[str, Any]:
