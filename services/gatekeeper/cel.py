@@ -100,9 +100,9 @@ def _answer(program: Program, facts: CelFacts | CelMetrics, as_of: datetime) -> 
         return CelError(f"an expression of scope {program.scope} cannot be asked of these facts")
     if as_of.tzinfo is None:
         return CelError("a time without a zone is no instant")
-    if (size := facts.message.ByteSize()) > MAX_FACTS:
-        return CelError(f"the facts take {size} bytes, and {MAX_FACTS} are the most")
-    found = program.compiled.eval(data={**facts.values(), "now": as_of})
+    if facts.size > MAX_FACTS:
+        return CelError(f"the facts take {facts.size} bytes, and {MAX_FACTS} are the most")
+    found = program.compiled.eval(data={**facts.values, "now": as_of})
     if found.type() == cel.Type.BOOL:
         return found.value() is True
     return CelError(_readable(str(found)))

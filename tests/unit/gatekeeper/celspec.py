@@ -7,7 +7,6 @@ to answer true or false have tests of their own.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +92,7 @@ def _same(wanted: Any, found: Any) -> bool:
     if kind == "type_value":
         name = found.value().name().partition("<")[0].lower()
         return bool(wanted.type_value == NAMES.get(name, name))
-    expected, value = getattr(wanted, kind), found.value()
-    return bool(expected == value or (expected != expected and math.isnan(value)))
+    return bool(getattr(wanted, kind) == found.value())
 
 
 def _kind(value: Any) -> str:

@@ -16,7 +16,7 @@ from services.gatekeeper.cel import CelError, CelFaultsError
 from services.gatekeeper.cel_facts import Approval, CelFacts, CelMetrics, Evidence, Release
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-FACTS = {
+FACTS: dict[str, CelFacts | CelMetrics] = {
     "rule": CelFacts(
         Release(id="r", services=("a", "b")),
         approvals=(Approval(NOON, "ada", approved=True, roles=("sre",)),),
@@ -27,7 +27,7 @@ FACTS = {
 SECONDS = 2.0
 """Far above the 30 ms that the worst of these took; far below what a runaway would take."""
 VALID = [
-    "deployments.filter(d, d.environment == 'production' && now - d.at < duration('1h')).size() == 0",
+    "deployments.filter(d, d.state == 'running' && now - d.at < duration('1h')).size() == 0",
     "approvals.exists(a, a.approved && 'sre' in a.roles) || release.risk != \"high\"",
     "evidence.all(e, e.kind == 'tests' ? e.metrics['coverage'] >= 80.0 : has(e.about))",
     "m['coverage'] >= 80.0 && !(m['failed'] > 0.0)",
