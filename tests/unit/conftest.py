@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-VECTORS = Path(__file__).parents[4] / "shared" / "vectors"
+VECTORS = Path(__file__).parents[3] / "shared" / "vectors"
 
 
 @pytest.fixture(scope="session")
