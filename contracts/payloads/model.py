@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
+from datetime import date
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -18,6 +20,14 @@ def _timestamp(text: str) -> str:
     return text
 
 
+def _day(text: str) -> str:
+    if not _DAY.fullmatch(text):
+        raise ValueError("is not a date such as 2026-12-24")
+    date.fromisoformat(text)
+    return text
+
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 Identifier = Annotated[str, Field(min_length=1, max_length=480, pattern=r"^[^\s,\x00-\x1f\x7f]+$")]
 Label = Annotated[str, Field(min_length=1, max_length=500)]
 Prose = Annotated[str, Field(max_length=20_000)]
@@ -28,6 +38,8 @@ Timestamp = Annotated[
     str, AfterValidator(_timestamp), Field(json_schema_extra={"format": "date-time"})
 ]
 """RFC 3339, kept as sent."""
+Day = Annotated[str, AfterValidator(_day), Field(json_schema_extra={"format": "date"})]
+"""A calendar day, `2026-12-24`, of no zone of its own."""
 Count = Annotated[int, Field(ge=0)]
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$"), Names("artifact")]

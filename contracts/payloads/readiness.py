@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from contracts.decision import Decision
 from contracts.payloads.model import (
     ApprovalId,
+    Day,
     Digest,
     Environment,
     ExceptionId,
@@ -20,6 +21,7 @@ from contracts.payloads.model import (
     Principal,
     Prose,
     ReleaseId,
+    ServiceId,
     Sha256Hex,
     Strict,
     TicketId,
@@ -115,9 +117,18 @@ class FreezeDeclared(Payload):
 
     freeze_id: FreezeId
     scope: list[Environment] = Field(min_length=1, max_length=20)
+    """Where. The id `*` stands for every environment."""
     window: Window
+    """The window, or the first one where there is `rrule`."""
     reason: Prose
     allowed_types: list[Label] = Field(max_length=20)
+    service_ids: list[ServiceId] = Field(default_factory=list, max_length=50)
+    """Whose deployments; none: everybody's."""
+    rrule: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    """How the window recurs at its zone's time of day: an RFC 5545 recurrence of FREQ (YEARLY,
+    MONTHLY, WEEKLY, DAILY), INTERVAL, COUNT, UNTIL, BYMONTH, BYMONTHDAY and BYDAY."""
+    exdates: list[Day] = Field(default_factory=list, max_length=200)
+    """Local dates on which no window begins, though the recurrence says so."""
 
 
 class FreezeLifted(Payload):
