@@ -84,7 +84,7 @@ def next_change(
         and (block := _next(freeze, instant)) is not None
     ]
     changes = [end if start <= instant else start for start, end in blocks]
-    return min((change for change in changes if change <= instant + HORIZON), default=None)
+    return min((change for change in changes if change < instant + HORIZON), default=None)
 
 
 def simulate(freezes: Iterable[Freeze], from_: datetime, months: int = 12) -> list[Planned]:

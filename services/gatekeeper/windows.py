@@ -47,7 +47,7 @@ class Freeze:
 def check(freeze: Freeze) -> list[str]:
     """Return what is wrong, each as `field: sentence`; only a freeze without fault is expanded."""
     faults = [
-        f"{field}: {value:%Y-%m-%d} is not between {_YEARS[0]} and {_YEARS[-1]}"
+        f"{field}: {value.date()} is not between {_YEARS[0]} and {_YEARS[-1]}"
         for field, value in (("start", freeze.start), ("end", freeze.end))
         if value.year not in _YEARS
     ]
@@ -127,6 +127,7 @@ def _of_recurrence(freeze: Freeze) -> Iterator[str]:
             f"end: a window of {end - first} is longer than its period of {rule.period}; "
             "end is that of the first window, UNTIL that of the series"
         )
+        return
     if rule.until is not None and rule.until.year not in _YEARS:
         yield f"rrule: UNTIL is not between {_YEARS[0]} and {_YEARS[-1]}"
     elif (until := _until(freeze, rule)) and until < zones.earliest(first, zones.zone(freeze.zone)):
