@@ -14,6 +14,7 @@ from contracts.payloads.model import (
     Identifier,
     IncidentId,
     Label,
+    LocalDate,
     LocalTime,
     Payload,
     PermitId,
@@ -81,8 +82,8 @@ class FreezeDeclared(Payload):
     end: LocalTime
     tz: Label
     rrule: Label | None = None
-    exdates: list[LocalTime] = Field(default_factory=list, max_length=200)
-    """Starts that do not take place."""
+    exdates: list[LocalDate] = Field(default_factory=list, max_length=200)
+    """Days on which no window begins, though the rule says so."""
     reason: Prose
     allowed_types: list[Label] = Field(max_length=20)
 

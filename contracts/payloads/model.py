@@ -38,6 +38,7 @@ LocalTime = Annotated[
     str, AfterValidator(_local), Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$")
 ]
 """A wall clock's reading, for example `2026-12-20T18:00`."""
+LocalDate = Annotated[str, AfterValidator(_local), Field(pattern=r"^\d{4}-\d\d-\d\d$")]
 Count = Annotated[int, Field(ge=0)]
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$"), Names("artifact")]

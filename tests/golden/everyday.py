@@ -146,7 +146,7 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     "freeze.declared.v2": {
         "freeze_id": "fr-2", "calendar": "nightly", "environments": ["production-eu"],
         "services": ["pay"], "start": "2026-03-02T22:00", "end": "2026-03-03T05:00",
-        "tz": "Europe/Berlin", "rrule": "FREQ=DAILY", "exdates": ["2026-03-05T22:00"],
+        "tz": "Europe/Berlin", "rrule": "FREQ=DAILY", "exdates": ["2026-03-05"],
         "reason": "nightly batch", "allowed_types": ["hotfix"]},
     "freeze.lifted.v1": {"freeze_id": "fr-1", "reason": "over"},
     "approval.withdrawn.v1": {"approval_id": "ap-4", "release_id": R, "gate": "deploy:production",
