@@ -58,6 +58,16 @@ class PolicyRef(_Part):
     """`sha256:` of the document's bytes."""
 
 
+class Obligation(_Part):
+    """What somebody owes for a pass without rules. Once overdue it blocks others at the gate."""
+
+    kind: Literal["review"]
+    due_at: str
+    by: list[str]
+    """Principals who passed it; somebody else reviews."""
+    evidence: list[int]
+
+
 class Decision(_Part):
     """The decision document. The same facts, policy and `as_of` give the same bytes for ever."""
 
@@ -77,5 +87,8 @@ class Decision(_Part):
     """Every history that was read, with its version."""
     facts_digest: str
     engine: str
+    libraries: dict[str, str] = Field(default_factory=dict)
+    """Name → version of what else the answer depends on: expressions, time zones."""
+    obligations: list[Obligation] = Field(default_factory=list)
     next_change_at: str | None = None
     """The first instant at which time alone could change the answer."""

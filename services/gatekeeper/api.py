@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 
 from contracts.problem import Forbidden, Malformed
-from services.gatekeeper import approving, deciding, policy
+from services.gatekeeper import active, approving, deciding, policy
 from services.gatekeeper.shapes import (
     ActivePolicy,
     Ask,
@@ -108,7 +108,9 @@ class Api:
     async def policies(self, request: Request) -> Policies:
         """Give the policies that judge now."""
         self._who(request, "read")
-        return Policies(policies=[_policy(found) for found in await self._decider.active()])
+        return Policies(
+            policies=[_policy(found) for found in await self._decider.reader.policies()]
+        )
 
     async def validate(self, request: Request) -> Validation:
         """Say whether a YAML text is a policy, with every fault at once."""
@@ -133,7 +135,7 @@ def _shown(found: deciding.Recorded) -> Recorded:
     return Recorded.model_validate(found, from_attributes=True)
 
 
-def _policy(found: deciding.Active) -> ActivePolicy:
+def _policy(found: active.Active) -> ActivePolicy:
     known = found.policy
     return ActivePolicy(
         name=found.name,

@@ -21,12 +21,12 @@ from contracts.problem import (
     PreconditionFailed,
     Unavailable,
 )
+from services.gatekeeper.applying import Asked
 from services.gatekeeper.deciding import Decider, Judged, Recorded, envelope, stamp
-from services.gatekeeper.facts import Facts, is_person
-from services.gatekeeper.judge import applies
+from services.gatekeeper.facts import Facts
+from services.gatekeeper.people import is_person
 from services.gatekeeper.policy import Applied
 from services.gatekeeper.rules import words
-from services.gatekeeper.schema import Approvals
 from services.kit import clock
 from services.kit.identity import Principal
 
@@ -106,11 +106,9 @@ def _roles(judged: Judged, person: Principal) -> list[str]:
     if not isinstance(judged.applied, Applied):
         raise NotFound(judged.applied.reason)
     facts, gate = judged.facts, judged.applied.gate
-    asked = (
-        rule for _, rule in gate.rules() if isinstance(rule, Approvals) and applies(rule, facts)
-    )
-    roles = words.unique(role for rule in asked for role in rule.roles)
     moment = max(clock.now(), facts.newest or clock.now())
+    asked = Asked(gate, facts, moment).people
+    roles = words.unique(role for _, rule in asked for role in rule.roles)
     held = [role for role in roles if person.id in facts.holders([role], moment)]
     if not roles:
         raise Forbidden(f"{gate.id} asks nobody for an approval of this release", roles=[])

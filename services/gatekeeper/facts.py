@@ -6,97 +6,26 @@ is left out because it does not count: rules need it to say why it does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Literal
+from datetime import datetime
 
-TRUSTED_LEAD = timedelta(minutes=5)
-"""A sender's clock may be this far ahead of ours; beyond it, its stamps prove nothing."""
-_MACHINES = ("key:", "service:")
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """Where and when. `at` is the earlier of the two clocks: nothing is younger than it says."""
-
-    position: int
-    occurred_at: datetime
-    recorded_at: datetime
-
-    @property
-    def at(self) -> datetime:
-        """The instant that ages are measured from."""
-        return min(self.occurred_at, self.recorded_at)
-
-    @property
-    def lead(self) -> timedelta:
-        """How far the sender's stamp is ahead of our receipt, when that is too far; else zero."""
-        ahead = self.occurred_at - self.recorded_at
-        return ahead if ahead > TRUSTED_LEAD else timedelta(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """What exactly would go out."""
-
-    stamp: Stamp
-    version: str
-    digest: str
-    artifacts: tuple[str, ...]
-    changes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """A person's yes or no. `fault` says why it can never count, for people; None: it may."""
-
-    stamp: Stamp
-    gate: str
-    principal: str
-    approved: bool
-    digest: str | None
-    comment: str
-    fault: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """Something that was checked. `about`: digest, change, deployment, or "" (the release)."""
-
-    stamp: Stamp
-    kind: str
-    series: str
-    about: str
-    outcome: str
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """A person holds a role in a scope (`*` or a service), for some until a moment."""
-
-    stamp: Stamp
-    role: str
-    principal: str
-    scope: str
-    until: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Tie:
-    """What ties a person to the release so that four eyes need somebody else."""
-
-    kind: Literal["requester", "author"]
-    who: str
-    what: str
-    """A verb phrase: `is the owner of this release`, `wrote change acme/pay@9fceb02`."""
-    position: int
-    gate: str | None = None
-    """Only for this gate; None: for all."""
-    refs: tuple[str, ...] = ()
-    """The changes that an author's tie comes from."""
-    sha: str | None = None
+from services.gatekeeper.people import People
+from services.gatekeeper.records import (
+    Approval,
+    Candidate,
+    Deployment,
+    Evidence,
+    Holding,
+    Invocation,
+    Review,
+    ScopeChange,
+    Stamp,
+    Tie,
+    Veto,
+    Waiver,
+)
+from services.gatekeeper.windows import Freeze
 
 
 @dataclass(slots=True)
@@ -107,22 +36,42 @@ class Facts:
     gate: str
     release_type: str | None = None
     services: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    incident: str | None = None
+    """What a hotfix repairs."""
+    depends_on: tuple[str, ...] = ()
     risk: str | None = None
     candidate: Candidate | None = None
+    window: tuple[datetime, datetime] | None = None
+    """When it shall go out."""
     closed: tuple[int, str] | None = None
     """Position and word, once the release is completed or cancelled."""
     ties: list[Tie] = field(default_factory=list)
     merges: set[str] = field(default_factory=set)
     """Commits that only merge: whoever pressed the button wrote nothing."""
+    heads: dict[str, str] = field(default_factory=dict)
+    """Merged change → the change as it was reviewed."""
     approvals: list[Approval] = field(default_factory=list)
     requests: dict[str, str] = field(default_factory=dict)
     """Gate → id of the newest request for approval."""
+    vetoes: dict[str, Veto] = field(default_factory=dict)
     evidence: list[Evidence] = field(default_factory=list)
-    deployments: dict[str, str | None] = field(default_factory=dict)
-    """Deployment → digest that it deployed; None when nobody said."""
+    deployments: dict[str, Deployment] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     """Artifact → the change that it was built from."""
-    holdings: dict[tuple[str, str, str], Holding] = field(default_factory=dict)
+    holdings: list[Holding] = field(default_factory=list)
+    """Those that ended too."""
+    people: People = field(default_factory=People)
+    freezes: dict[str, Freeze] = field(default_factory=dict)
+    calendars: dict[str, str] = field(default_factory=dict)
+    """Freeze → the calendar that it stands in."""
+    waivers: dict[str, Waiver] = field(default_factory=dict)
+    scope_changes: list[ScopeChange] = field(default_factory=list)
+    invocations: list[Invocation] = field(default_factory=list)
+    """Of the gate, whichever the release."""
+    reviews: list[Review] = field(default_factory=list)
+    others: dict[str, Facts] = field(default_factory=dict)
+    """The releases that this one depends on."""
     removed: list[int] = field(default_factory=list)
     """Positions that were redacted and might have said no."""
     read_set: dict[str, int] = field(default_factory=dict)
@@ -141,14 +90,28 @@ class Facts:
         built = (self.sources[a] for a in self.artifacts() if a in self.sources)
         return tuple(dict.fromkeys((*named, *built)))
 
-    def authored(self) -> set[str]:
-        """Return the changes whose author is recorded."""
-        return {ref for tie in self.ties for ref in tie.refs}
+    def authors(self) -> dict[str, list[Tie]]:
+        """Return, by change, the ties of those who wrote it."""
+        found: dict[str, list[Tie]] = {}
+        for tie in self.ties:
+            for ref in tie.refs if tie.kind == "author" else ():
+                found.setdefault(ref, []).append(tie)
+        return found
 
     def holders(self, roles: Iterable[str], as_of: datetime) -> dict[str, datetime | None]:
         """Return who holds one of `roles` for every service of the release, and until when."""
+        return self._holders(roles, [h for h in self.holdings if h.ended is None], as_of)
+
+    def held(self, roles: Iterable[str], stamp: Stamp) -> set[str]:
+        """Return who held one of `roles` for every service when something was recorded."""
+        then = [h for h in self.holdings if h.at(stamp)]
+        return set(self._holders(roles, then, stamp.recorded_at))
+
+    def _holders(
+        self, roles: Iterable[str], holdings: list[Holding], as_of: datetime
+    ) -> dict[str, datetime | None]:
         wanted, held = set(roles), dict[tuple[str, str], dict[str, datetime | None]]()
-        for one in self.holdings.values():
+        for one in holdings:
             if one.role in wanted and (one.until is None or one.until > as_of):
                 held.setdefault((one.principal, one.role), {})[one.scope] = one.until
         ends: dict[str, list[datetime | None]] = {}
@@ -167,20 +130,3 @@ class Facts:
 def _latest(ends: list[datetime | None]) -> datetime | None:
     known = [end for end in ends if end is not None]
     return max(known) if len(known) == len(ends) else None
-
-
-def login(principal: str) -> str:
-    """Return the name within its issuer. Two principals with one login are taken for one person:
-    until a directory says otherwise, that errs on the side of one more pair of eyes.
-    """
-    return principal.rpartition(":")[2].casefold()
-
-
-def short(principal: str) -> str:
-    """Return how a sentence names a person."""
-    return principal.rpartition(":")[2] or principal
-
-
-def is_person(principal: str, via: str | None) -> bool:
-    """Say whether a recorded principal is somebody who was signed in at one of our services."""
-    return via is not None and not principal.startswith(_MACHINES)

@@ -2,29 +2,39 @@
 
 Pure and deterministic: no clock, no locale, no I/O. The same arguments give the same bytes for ever
 (ENGINE names the rules of the game; it changes when they do). Fails closed: error or fail → deny,
-no policy or nothing that applies → deny, else pending, else allow.
+no policy or nothing that applies → deny, else pending, else allow. People who break the glass pass
+all of it, but not a release that has ended.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from contracts.decision import Decision, PolicyRef, RuleResult, Verdict
+from contracts.decision import Decision, Obligation, PolicyRef, RuleResult, Verdict
 from contracts.event import format_time
+from services.gatekeeper import cel, zones
+from services.gatekeeper.applying import Asked
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.policy import Applied, NoPolicy
-from services.gatekeeper.rules import approvals, evidence, words
-from services.gatekeeper.schema import Approvals, Evidence, Rule, Stage
+from services.gatekeeper.rules import break_glass, words
+from services.gatekeeper.rules.answer import Answer
+from services.gatekeeper.rules.break_glass import Broken
+from services.gatekeeper.rules.schema import Rule
 
-ENGINE = "release-ledger-gatekeeper/3"
-_CLOSED = "release-open"
-_REMOVED = "history-whole"
+ENGINE = "release-ledger-gatekeeper/4"
+LIBRARIES = {"cel": cel.VERSION, "tzdata": zones.TZDATA}
+"""What else answers depend on."""
+_CLOSED = Rule(id="release-open", title="The release is open")
+_REMOVED = Rule(id="history-whole", title="History whole")
+_REVIEWED = Rule(id="break-glass-reviewed", title=break_glass.TITLE)
 
 
 def judge(facts: Facts, policy: Applied | NoPolicy, as_of: datetime) -> Decision:
     """Return the decision for `facts.release` at `facts.gate`, as at `as_of`."""
     results = _results(facts, policy, as_of)
     verdict = _verdict(results)
+    broken = _broken(facts, policy) if verdict != "allow" else None
+    verdict = "allow-by-break-glass" if broken else verdict
     return Decision(
         decision=verdict,
         release=facts.release,
@@ -33,106 +43,70 @@ def judge(facts: Facts, policy: Applied | NoPolicy, as_of: datetime) -> Decision
         artefact=facts.candidate.digest if facts.candidate else None,
         as_of=format_time(as_of),
         policy=_ref(policy),
-        summary=_summary(verdict, results, policy),
+        summary=_summary(verdict, results, policy, broken),
         rules=results,
         read_set=dict(sorted(facts.read_set.items())),
         facts_digest=facts.digest,
         engine=ENGINE,
+        libraries=LIBRARIES,
+        obligations=[_obligation(broken)] if broken else [],
         next_change_at=min((r.next_change_at for r in results if r.next_change_at), default=None),
     )
 
 
-def applies(rule: Rule, facts: Facts) -> bool:
-    """Say whether a rule is asked of this release. What is not known is taken to match."""
-    when = rule.when
-    fits_risk = when.risk is None or facts.risk is None or facts.risk in when.risk
-    fits_type = when.type is None or facts.release_type is None or facts.release_type in when.type
-    return fits_risk and fits_type
+def loss(decision: Decision) -> str | None:
+    """Return the first instant at which time alone could take an allow away."""
+    good = {"pass", "waived"}
+    ends = (r.next_change_at for r in decision.rules if r.status in good and r.next_change_at)
+    return min(ends, default=None)
 
 
 def _results(facts: Facts, policy: Applied | NoPolicy, as_of: datetime) -> list[RuleResult]:
     if isinstance(policy, NoPolicy):
         return []
-    placed = list(policy.gate.rules())
-    people = [(s, r) for s, r in placed if isinstance(r, Approvals) and applies(r, facts)]
-    approved = approvals.judge(people, facts, as_of)
-    found = [_closed(facts, placed[0][0])] if facts.closed else []
-    found += [_removed(facts, placed[0][0])] if facts.removed else []
-    for stage, rule in placed:
-        if not applies(rule, facts):
-            found.append(_not_applicable(stage, rule, facts))
-        elif isinstance(rule, Evidence):
-            found.append(_explained(rule, facts, evidence.judge(stage, rule, facts, as_of)))
-        else:
-            found.append(_explained(rule, facts, approved[rule.id]))
-    return found
+    gate = policy.gate
+    asked = Asked(gate, facts, as_of)
+    first = gate.stages[0].id
+    found = [_closed(facts, first)] if facts.closed else []
+    found += [_removed(facts, first)] if facts.removed else []
+    if gate.break_glass and (due := break_glass.overdue(gate.break_glass, facts, as_of)):
+        found.append(due.told(first, _REVIEWED, break_glass.TITLE))
+    return found + [asked.result(stage, rule) for stage, rule in gate.rules()]
 
 
 def _verdict(results: list[RuleResult]) -> Verdict:
     statuses = {result.status for result in results}
-    if statuses & {"error", "fail"} or not statuses - {"not_applicable"}:
+    asked = [r for r in results if r.type != "release" and r.status != "not_applicable"]
+    if statuses & {"error", "fail"} or not asked:
         return "deny"
     return "pending" if "pending" in statuses else "allow"
 
 
-def _closed(facts: Facts, stage: Stage) -> RuleResult:
+def _broken(facts: Facts, policy: Applied | NoPolicy) -> Broken | None:
+    if isinstance(policy, NoPolicy) or policy.gate.break_glass is None or facts.closed:
+        return None
+    return break_glass.invoked(policy.gate.break_glass, facts)
+
+
+def _obligation(broken: Broken) -> Obligation:
+    return Obligation(kind="review", due_at=format_time(broken.due_at),
+                      by=list(broken.people), evidence=list(broken.positions))  # fmt: skip
+
+
+def _closed(facts: Facts, stage: str) -> RuleResult:
     position, word = facts.closed or (0, "")
-    return RuleResult(
-        rule=_CLOSED,
-        title="The release is open",
-        type="release",
-        stage=stage.id,
-        status="fail",
-        reason=f"the release has ended: {word}",
-        required="a release that has not ended",
-        found=word,
-        evidence=[position],
-    )
+    reason, required = f"the release has ended: {word}", "a release that has not ended"
+    return Answer("fail", reason, required, word, [position]).told(stage, _CLOSED, "")
 
 
-def _removed(facts: Facts, stage: Stage) -> RuleResult:
+def _removed(facts: Facts, stage: str) -> RuleResult:
     """Return an error: what was removed might have been a no, and nobody can tell any more."""
     where = words.both([str(position) for position in facts.removed])
-    return RuleResult(
-        rule=_REMOVED,
-        title="History whole",
-        type="release",
-        stage=stage.id,
-        status="error",
-        reason=f"the content of position {where} was redacted and may have spoken against it",
-        required="every event that a rule reads",
-        found=f"redacted: {where}",
-        evidence=facts.removed,
-        satisfy="a new release: this one can no longer be judged",
-    )
-
-
-def _not_applicable(stage: Stage, rule: Approvals | Evidence, facts: Facts) -> RuleResult:
-    asked = {"risk": rule.when.risk, "type": rule.when.type}
-    needs = [f"{name} {words.either(values)}" for name, values in asked.items() if values]
-    return RuleResult(
-        rule=rule.id,
-        title=rule.title or rule.id,
-        type=rule.type,
-        stage=stage.id,
-        status="not_applicable",
-        reason=f"only asked for {words.both(needs)}",
-        required=words.both(needs),
-        found=f"risk {facts.risk or 'not assessed'}, type {facts.release_type or 'not known'}",
-    )
-
-
-def _explained(rule: Rule, facts: Facts, result: RuleResult) -> RuleResult:
-    """Say so where a rule applies only because something is not known."""
-    unknown = []
-    if rule.when.risk is not None and facts.risk is None:
-        unknown.append("the risk has not been assessed")
-    if rule.when.type is not None and facts.release_type is None:
-        unknown.append("the type of the release is not known")
-    if not unknown:
-        return result
-    reason = f"asked because {words.both(unknown)}: {result.reason}"
-    return result.model_copy(update={"reason": reason})
+    reason = f"the content of position {where} was redacted and may have spoken against it"
+    satisfy = "a new release: this one can no longer be judged"
+    answer = Answer("error", reason, "every event that a rule reads", f"redacted: {where}",
+                    facts.removed, satisfy=satisfy)  # fmt: skip
+    return answer.told(stage, _REMOVED, "")
 
 
 def _environment(facts: Facts, policy: Applied | NoPolicy) -> str:
@@ -145,14 +119,15 @@ def _ref(policy: Applied | NoPolicy) -> PolicyRef | None:
     return policy.ref if isinstance(policy, Applied) else None
 
 
-def _summary(verdict: Verdict, results: list[RuleResult], policy: Applied | NoPolicy) -> str:
+def _summary(
+    verdict: Verdict, results: list[RuleResult], policy: Applied | NoPolicy, broken: Broken | None
+) -> str:
+    if broken:
+        return f"Allowed by break-glass: {break_glass.said(broken)}; to be reviewed afterwards."
     if isinstance(policy, NoPolicy):
         return f"Denied: {policy.reason}."
     if verdict == "allow":
-        asked = sum(result.status != "not_applicable" for result in results)
-        return (
-            f"Allowed: {'the one rule is' if asked == 1 else f'all {asked} rules are'} satisfied."
-        )
+        return _allowed(results)
     blocking = ("error", "fail") if verdict == "deny" else ("pending",)
     rows = [result for result in results if result.status in blocking]
     if not rows:
@@ -160,6 +135,13 @@ def _summary(verdict: Verdict, results: list[RuleResult], policy: Applied | NoPo
     lead = "Denied" if verdict == "deny" else "Waiting"
     said = "; ".join(f"{row.title} – {_first(row.reason)}" for row in rows)
     return f"{lead}: {said}."
+
+
+def _allowed(results: list[RuleResult]) -> str:
+    asked = [r for r in results if r.type != "release" and r.status != "not_applicable"]
+    lead = "the one rule is" if len(asked) == 1 else f"all {len(asked)} rules are"
+    waived = words.both([result.title for result in asked if result.status == "waived"])
+    return f"Allowed: {lead} satisfied{f', {waived} by exception' if waived else ''}."
 
 
 def _first(reason: str) -> str:

@@ -15,8 +15,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from contracts.decision import PolicyRef
-from services.gatekeeper import document
-from services.gatekeeper.schema import Approvals, Defaults, Document, Evidence, Gate
+from services.gatekeeper import cel, document
+from services.gatekeeper.facts import Facts
+from services.gatekeeper.rules import expression
+from services.gatekeeper.rules.schema import AnyOf, AnyRule, Approvals, Bound
+from services.gatekeeper.schema import Defaults, Document, Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +29,25 @@ class Policy:
     document: Document
     ref: PolicyRef
 
-    def gate(self, gate: str, release_type: str | None) -> Gate | None:
-        """Return the gate when this policy covers it for that type of release."""
+    def gate(self, facts: Facts) -> Gate | None:
+        """Return the gate that is asked about when this policy covers it for such a release.
+
+        A condition that has no answer covers: two policies that do are a deny.
+        """
         scope = self.document.applies_to
         for known in self.document.gates:
-            fits = not scope.environment or known.place in scope.environment
-            if known.id == gate and fits and (not scope.type or release_type in scope.type):
+            place = not scope.environment or known.place in scope.environment
+            kind = not scope.type or facts.release_type in scope.type
+            if known.id == facts.gate and place and kind and self._condition(facts):
                 return known
         return None
+
+    def _condition(self, facts: Facts) -> bool:
+        when = self.document.applies_to.when
+        if when is None or facts.newest is None:
+            return True
+        answer = cel.evaluate(cel.compile(when, "when"), expression.seen(facts), facts.newest)
+        return answer is True or isinstance(answer, cel.CelError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +92,13 @@ def load(text: str, file: str = "policy.yaml") -> Policy:
     return Policy(_with_defaults(found), ref)
 
 
-def select(policies: Iterable[Policy], gate: str, release_type: str | None) -> Applied | NoPolicy:
-    """Return the policy that answers for `gate`. Two that answer are as bad as none."""
-    found = [(p, g) for p in policies if (g := p.gate(gate, release_type)) is not None]
+def select(policies: Iterable[Policy], facts: Facts) -> Applied | NoPolicy:
+    """Return the policy that answers for a release at a gate. Two that answer are as bad as none.
+
+    Of the facts only what the release itself says is looked at.
+    """
+    found = [(p, g) for p in policies if (g := p.gate(facts)) is not None]
+    gate, release_type = facts.gate, facts.release_type
     kind = f"a {release_type} release" if release_type else "a release that nobody has planned"
     if not found:
         return NoPolicy(f"no active policy covers the gate {gate} for {kind}")
@@ -113,8 +131,13 @@ def _filled_gate(gate: Gate, defaults: Defaults) -> Gate:
     return gate.model_copy(update={"stages": stages})
 
 
-def _filled_rule(rule: Approvals | Evidence, defaults: Defaults) -> Approvals | Evidence:
-    update: dict[str, object] = {"bind": defaults.bind if rule.bind is None else rule.bind}
+def _filled_rule(rule: AnyRule, defaults: Defaults) -> AnyRule:
+    update: dict[str, object] = {}
+    if isinstance(rule, AnyOf):
+        update["rules"] = [_filled_rule(each, defaults) for each in rule.rules]
+    if isinstance(rule, Bound):
+        update["bind"] = defaults.bind if rule.bind is None else rule.bind
     if isinstance(rule, Approvals):
         update["exclude"] = defaults.exclude if rule.exclude is None else rule.exclude
+        update["role_held"] = rule.role_held or defaults.role_held
     return rule.model_copy(update=update)

@@ -1,128 +1,40 @@
-"""The shape of a policy document: what may stand in it, and how rules read it.
-
-Pure. Unknown keys are refused everywhere, because a key that is ignored is a control that is not
-there.
-"""
+"""The shape of a policy document: what may stand around its rules. Pure; rules: `rules.schema`."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from contracts.payloads.plan import ReleaseType
+from services.gatekeeper.records import TieKind
+from services.gatekeeper.rules.schema import (
+    AnyRule,
+    Approvals,
+    Binding,
+    Condition,
+    Dependencies,
+    Duration,
+    Evidence,
+    FreezeRule,
+    Part,
+    Role,
+    RoleHeld,
+    Rule,
+    Slug,
+    Title,
+    Veto,
+    leaves,
+)
 
-Exclusion = Literal["requester", "author"]
-Binding = Literal["artefact"]
-Kind = Literal["tests", "scan", "pipeline", "plan", "verification", "analysis"]
-RiskTier = Literal["low", "medium", "high", "critical"]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Role = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\s,\x00-\x1f\x7f]+$")]
-Title = Annotated[str, Field(min_length=1, max_length=200)]
 GateId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}:[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-
-THRESHOLDS: dict[str, tuple[Kind, Literal["max", "min"], str]] = {
-    "max_failed": ("tests", "max", "failed"),
-    "min_passed": ("tests", "min", "passed"),
-    "min_coverage": ("tests", "min", "coverage"),
-    "max_critical": ("scan", "max", "critical"),
-    "max_high": ("scan", "max", "high"),
-    "max_medium": ("scan", "max", "medium"),
-}
-"""Field of an evidence rule → the kind that it suits, the side of the bound, the metric."""
-
-_SPAN = re.compile(r"([1-9]\d{0,3})([mhdw])", re.ASCII)
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_TIES: tuple[TieKind, ...] = ("requester", "author", "committer", "co_author")
+_BOUND: tuple[Binding, ...] = ("artefact",)
+T = TypeVar("T", bound=Rule)
 
 
-def _duration(value: object) -> timedelta:
-    match = _SPAN.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("is not a duration such as 15m, 48h, 30d or 2w")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class When(_Part):
-    """A rule applies when each list that is given has the release's value in it.
-
-    What is not known (nobody assessed the risk, nobody planned the release) is taken to match.
-    """
-
-    risk: list[RiskTier] | None = Field(default=None, min_length=1)
-    type: list[ReleaseType] | None = Field(default=None, min_length=1)
-
-
-class Rule(_Part):
-    """What all rules have."""
-
-    id: Slug
-    title: Title | None = None
-    when: When = When()
-    bind: list[Binding] | None = None
-
-
-class Approvals(Rule):
-    """`count` different people who hold one of `roles` say yes, and none of them says no.
-
-    Rules with the same `distinct_group` never count one person twice between them.
-    """
-
-    type: Literal["approvals"]
-    count: int = Field(ge=1, le=20)
-    roles: list[Role] = Field(min_length=1, max_length=20)
-    expires_after: Duration | None = None
-    distinct_group: Slug | None = None
-    exclude: list[Exclusion] | None = None
-
-
-class Evidence(Rule):
-    """Recorded facts of one kind show that something is so, for every artefact of the candidate."""
-
-    type: Literal["evidence"]
-    kind: Kind
-    name: Title | None = None
-    """Only this suite, scanner, pipeline, metric set or kind of verification; else all of them."""
-    plan: Literal["rollout", "rollback", "test", "comms"] | None = None
-    max_age: Duration | None = None
-    max_failed: int | None = Field(default=None, ge=0)
-    min_passed: int | None = Field(default=None, ge=0)
-    min_coverage: float | None = Field(default=None, ge=0, le=100)
-    max_critical: int | None = Field(default=None, ge=0)
-    max_high: int | None = Field(default=None, ge=0)
-    max_medium: int | None = Field(default=None, ge=0)
-
-    @model_validator(mode="after")
-    def _fits_its_kind(self) -> Evidence:
-        asked = [f for f in THRESHOLDS if self.bound(f) is not None]
-        odd = [f for f in asked if THRESHOLDS[f][0] != self.kind]
-        if odd:
-            raise ValueError(f"{', '.join(odd)} cannot be asked of {self.kind}")
-        if (self.kind == "plan") != (self.plan is not None):
-            raise ValueError("`plan` says which plan, and belongs to kind plan alone")
-        if self.kind == "scan" and not asked:
-            raise ValueError("a scan needs a threshold: max_critical, max_high or max_medium")
-        return self
-
-    def bound(self, field: str) -> float | None:
-        """Return the value of one of `THRESHOLDS`, or None where it is not asked for."""
-        value: float | None = getattr(self, field)
-        return value
-
-
-AnyRule = Annotated[Approvals | Evidence, Field(discriminator="type")]
-
-
-class Stage(_Part):
+class Stage(Part):
     """Rules that people think of together. All stages of a gate must pass; order is for reading."""
 
     id: Slug
@@ -130,36 +42,72 @@ class Stage(_Part):
     rules: list[AnyRule] = Field(min_length=1, max_length=50)
 
 
-class Gate(_Part):
+class BreakGlass(Part):
+    """So many different holders of these roles may pass the gate without its rules, together.
+
+    Each names the incident and the reason. What they did falls due for review; once overdue, it
+    blocks every other release at the gate.
+    """
+
+    roles: list[Role] = Field(min_length=1, max_length=20)
+    count: int = Field(default=2, ge=1, le=20)
+    review_within: Duration
+
+
+class Gate(Part):
     """One question, for example `deploy:production`, and everything that must be so for a yes."""
 
     id: GateId
     environment: Title | None = None
     """Default: what stands after the colon of the id."""
     stages: list[Stage] = Field(min_length=1, max_length=20)
+    break_glass: BreakGlass | None = None
 
     @property
     def place(self) -> str:
         """The environment that the gate guards."""
         return self.environment or self.id.partition(":")[2]
 
-    def rules(self) -> Iterator[tuple[Stage, Approvals | Evidence]]:
+    def rules(self) -> Iterator[tuple[Stage, AnyRule]]:
         """Yield each rule with its stage, in the order of the document."""
         for stage in self.stages:
             for rule in stage.rules:
                 yield stage, rule
 
+    def of(self, kind: type[T]) -> list[T]:
+        """Return the rules of one type, those within `any_of` too."""
+        every = leaves([rule for _, rule in self.rules()])
+        return [rule for rule in every if isinstance(rule, kind)]
+
     def roles(self) -> list[str]:
-        """Return every role that a rule asks for."""
-        asked = (rule for _, rule in self.rules() if isinstance(rule, Approvals))
-        return sorted({role for rule in asked for role in rule.roles})
+        """Return every role that a rule asks for, by approval, veto, exception or break-glass."""
+        found = {role for rule in self.of(Approvals) for role in rule.roles}
+        found |= {role for rule in self.of(Veto) for role in rule.roles}
+        found |= {r for _, rule in self.rules() if rule.waivable for r in rule.waivable.by}
+        return sorted(found | set(self.break_glass.roles if self.break_glass else ()))
 
     def kinds(self) -> set[str]:
         """Return every kind of evidence that a rule asks for."""
-        return {rule.kind for _, rule in self.rules() if isinstance(rule, Evidence)}
+        return {rule.kind for rule in self.of(Evidence)}
+
+    def calendars(self) -> list[str]:
+        """Return every calendar that a rule asks."""
+        return sorted({name for rule in self.of(FreezeRule) for name in rule.calendars})
+
+    def waivable(self) -> list[str]:
+        """Return the ids of the rules from which exceptions can be granted."""
+        return [rule.id for _, rule in self.rules() if rule.waivable]
+
+    def asks_others(self) -> bool:
+        """Say whether a rule asks about the releases that this one depends on."""
+        return bool(self.of(Dependencies))
+
+    def excludes(self) -> set[str]:
+        """Return every tie that keeps somebody from approving."""
+        return {tie for rule in self.of(Approvals) for tie in rule.exclude or ()}
 
 
-class Metadata(_Part):
+class Metadata(Part):
     """Which policy. The pair of name and version is never used for two texts."""
 
     name: Slug
@@ -167,21 +115,23 @@ class Metadata(_Part):
     owner: Title
 
 
-class AppliesTo(_Part):
-    """Empty means all."""
+class AppliesTo(Part):
+    """Empty means all. `when`: an expression over the release, for example its labels."""
 
     environment: list[Title] = Field(default_factory=list)
     type: list[ReleaseType] = Field(default_factory=list)
+    when: Condition | None = None
 
 
-class Defaults(_Part):
+class Defaults(Part):
     """What rules do that do not say otherwise."""
 
-    exclude: list[Exclusion] = ["requester", "author"]
-    bind: list[Binding] = ["artefact"]
+    exclude: list[TieKind] = Field(default_factory=lambda: list(_TIES))
+    bind: list[Binding] = Field(default_factory=lambda: list(_BOUND))
+    role_held: RoleHeld = "both"
 
 
-class Document(_Part):
+class Document(Part):
     """The whole document."""
 
     api_version: Literal["release-ledger/v1"] = Field(alias="apiVersion")

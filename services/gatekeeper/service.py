@@ -70,7 +70,9 @@ def _reachable(decider: Decider) -> Check:
 
 def _active(decider: Decider) -> Check:
     async def check() -> str | None:
-        judging = {found.name for found in await decider.active() if found.policy is not None}
+        judging = {
+            found.name for found in await decider.reader.policies() if found.policy is not None
+        }
         missing = [name for name in decider.policies if name not in judging]
         return f"not active: {', '.join(missing)}" if missing else None
 

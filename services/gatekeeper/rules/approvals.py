@@ -1,32 +1,35 @@
 """Approvals: so many different people of these roles say yes, and none of them says no.
 
 Pure. A vote counts while all of this holds: it is bound to the candidate that is judged, its person
-holds one of the roles now, is not tied to the release, and it is not older than the rule allows.
-Rejections count even from people who are tied to the release. The newest vote of a person wins.
+holds one of the roles (`role_held`: when they voted, now, or both), is not tied to the release, and
+it is not older than the rule allows. Rejections count even from people who are tied to the release.
+The newest vote of a person wins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from contracts.decision import NotCounted, RuleResult, Status
 from contracts.event import format_time
-from services.gatekeeper.facts import Approval, Facts, Tie, login, short
-from services.gatekeeper.rules import words
+from services.gatekeeper.facts import Facts
+from services.gatekeeper.people import short
+from services.gatekeeper.records import Approval
+from services.gatekeeper.rules import four_eyes, words
 from services.gatekeeper.rules.matching import assign
-from services.gatekeeper.schema import Approvals, Stage
+from services.gatekeeper.rules.schema import Approvals
 
 
 @dataclass(slots=True)
 class _Ballot:
     """What one rule makes of the votes, before people are shared out between rules."""
 
-    stage: Stage
+    stage: str
     rule: Approvals
     yes: dict[str, Approval] = field(default_factory=dict)
-    """By login, in order of position."""
+    """By person, in order of position."""
     no: list[Approval] = field(default_factory=list)
     void: list[NotCounted] = field(default_factory=list)
     ends: dict[int, list[datetime]] = field(default_factory=dict)
@@ -40,9 +43,12 @@ class _Ballot:
 
 
 def judge(
-    rules: Sequence[tuple[Stage, Approvals]], facts: Facts, as_of: datetime
+    rules: Sequence[tuple[str, Approvals]], facts: Facts, as_of: datetime
 ) -> dict[str, RuleResult]:
-    """Judge all approval rules of a gate together, because they may share people; by rule id."""
+    """Judge all approval rules of a gate together, because they may share people; by rule id.
+
+    Each comes with the id of its stage.
+    """
     known = set(facts.holders((role for _, rule in rules for role in rule.roles), as_of))
     ballots = [_count(_Ballot(stage, rule), facts, as_of, known) for stage, rule in rules]
     _share_out(ballots)
@@ -54,20 +60,36 @@ def _count(ballot: _Ballot, facts: Facts, as_of: datetime, known: set[str]) -> _
     rule = ballot.rule
     holders = facts.holders(rule.roles, as_of)
     for vote in _votes(facts, rule):
-        if vote.principal in known and vote.principal not in holders:
+        held = vote.principal in facts.held(rule.roles, vote.stamp)
+        if vote.principal in known and vote.principal not in holders and not held:
             continue
         reason = _why_void(vote, ballot, facts, as_of)
-        if reason is None and vote.principal not in holders:
-            reason = f"{short(vote.principal)} does not hold {words.either(rule.roles)}"
+        if reason is None:
+            reason = _without_role(vote, rule, holders, held=held)
         if reason is not None:
             ballot.void.append(NotCounted(position=vote.stamp.position, reason=reason))
             continue
-        _take(ballot, vote, holders[vote.principal])
+        until = holders.get(vote.principal) if rule.role_held != "at_approval" else None
+        _take(ballot, vote, facts.people.key(vote.principal), until)
     ballot.free = [
         person for person in holders
-        if login(person) not in ballot.yes and _tie(person, rule, facts) is None
+        if facts.people.key(person) not in ballot.yes
+        and four_eyes.tied(person, rule, facts) is None
     ]  # fmt: skip
     return ballot
+
+
+def _without_role(
+    vote: Approval, rule: Approvals, holders: Mapping[str, object], *, held: bool
+) -> str | None:
+    who, roles = short(vote.principal), words.either(rule.roles)
+    if not vote.approved:  # a no counts either way
+        return None if held or vote.principal in holders else f"{who} does not hold {roles}"
+    if rule.role_held != "at_approval" and vote.principal not in holders:
+        return f"{who} does not hold {roles}" + (" any more" if held else "")
+    if rule.role_held != "at_judging" and not held:
+        return f"{who} did not hold {roles} at the time"
+    return None
 
 
 def _votes(facts: Facts, rule: Approvals) -> list[Approval]:
@@ -97,7 +119,7 @@ def _why_void(vote: Approval, ballot: _Ballot, facts: Facts, as_of: datetime) ->
         return unbound
     if not vote.approved:
         return None
-    if (tie := _tie(vote.principal, rule, facts)) is not None:
+    if (tie := four_eyes.tied(vote.principal, rule, facts)) is not None:
         verb = "give" if "approval" in tie.what else "approve"
         return f"{who} {tie.what} and may not {verb} it"
     if rule.expires_after is not None and vote.stamp.at + rule.expires_after <= as_of:
@@ -115,20 +137,12 @@ def _unbound(vote: Approval, rule: Approvals, facts: Facts) -> str | None:
     return None
 
 
-def _tie(person: str, rule: Approvals, facts: Facts) -> Tie | None:
-    for tie in facts.ties:
-        excluded = tie.kind in (rule.exclude or ()) and tie.gate in {None, facts.gate}
-        if excluded and login(tie.who) == login(person):
-            return tie
-    return None
-
-
-def _take(ballot: _Ballot, vote: Approval, until: datetime | None) -> None:
+def _take(ballot: _Ballot, vote: Approval, person: str, until: datetime | None) -> None:
     ends = [] if until is None else [until]
     if not vote.approved:
         ballot.no.append(vote)
     else:
-        ballot.yes.setdefault(login(vote.principal), vote)
+        ballot.yes.setdefault(person, vote)
         if ballot.rule.expires_after is not None:
             ends.append(vote.stamp.at + ballot.rule.expires_after)
     ballot.ends[vote.stamp.position] = ends
@@ -161,7 +175,7 @@ def _result(ballot: _Ballot, facts: Facts) -> RuleResult:
         rule=rule.id,
         title=rule.title or f"Approval by {words.either(rule.roles)}",
         type=rule.type,
-        stage=ballot.stage.id,
+        stage=ballot.stage,
         status=status,
         reason=reason,
         required=f"{rule.count} of {words.either(rule.roles)}",
@@ -191,7 +205,7 @@ def _elsewhere(ballot: _Ballot) -> list[NotCounted]:
 def _verdict(ballot: _Ballot, mine: list[Approval], facts: Facts) -> tuple[Status, str, str | None]:
     """Return status, reason, and what would satisfy the rule."""
     rule, roles = ballot.rule, words.either(ballot.rule.roles)
-    if (unproved := _unproved(rule, facts)) is not None:
+    if (unproved := four_eyes.unproved(rule, facts)) is not None:
         said, satisfy = unproved
         return "error", f"nobody recorded {said}, so four eyes cannot be proved", satisfy
     if ballot.no:
@@ -206,19 +220,6 @@ def _verdict(ballot: _Ballot, mine: list[Approval], facts: Facts) -> tuple[Statu
     target = f" of candidate {facts.candidate.version} ({words.brief(facts.candidate.digest)})"
     more = words.count(rule.count - len(mine), "more approval")
     return "pending", have, f"{more} from {roles}{target if rule.bind else ''}"
-
-
-def _unproved(rule: Approvals, facts: Facts) -> tuple[str, str] | None:
-    """Return what is not known of the authors, and what would tell; None: all is known."""
-    if "author" not in (rule.exclude or ()) or facts.candidate is None:
-        return None
-    if not (changes := facts.changes()):
-        return "which changes this candidate holds", "a release candidate that names its changes"
-    known = facts.authored()
-    silent = [f"change {words.brief(change)}" for change in changes if change not in known]
-    if not silent:
-        return None
-    return f"who wrote {words.both(silent)}", "an event that names the author of each change"
 
 
 def _no(vote: Approval) -> str:

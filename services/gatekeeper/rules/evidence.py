@@ -13,15 +13,17 @@ from datetime import datetime
 
 from contracts.decision import NotCounted, RuleResult, Status
 from contracts.event import format_time
-from services.gatekeeper.facts import Evidence as Record
+from services.gatekeeper import cel, cel_facts
 from services.gatekeeper.facts import Facts
+from services.gatekeeper.records import Evidence as Record
 from services.gatekeeper.rules import words
-from services.gatekeeper.schema import THRESHOLDS, Evidence, Stage
+from services.gatekeeper.rules.schema import THRESHOLDS, Evidence
 
 WORST: tuple[Status, ...] = ("error", "fail", "pending")
 NOUNS = {
     "tests": "test result", "scan": "vulnerability scan", "pipeline": "pipeline run",
     "plan": "plan", "verification": "verification", "analysis": "canary analysis",
+    "gate": "result of a gate", "attestation": "attestation",
 }  # fmt: skip
 _SIGNS = {"max": "at most", "min": "at least"}
 
@@ -43,7 +45,7 @@ class _Findings:
         return next((s for s in WORST if s in self.complaints), "pass")
 
 
-def judge(stage: Stage, rule: Evidence, facts: Facts, as_of: datetime) -> RuleResult:
+def judge(stage: str, rule: Evidence, facts: Facts, as_of: datetime) -> RuleResult:
     """Judge one evidence rule."""
     found = _Findings()
     groups = _groups(rule, facts, found)
@@ -84,7 +86,8 @@ def _is_about(record: Record, target: str, rule: Evidence, facts: Facts) -> bool
         return True
     if rule.kind == "pipeline":
         return record.about in facts.changes()
-    about = facts.deployments.get(record.about) or record.about
+    deployed = facts.deployments.get(record.about)
+    about = (deployed.digest if deployed else None) or record.about
     return about == target or (facts.candidate is not None and about == facts.candidate.digest)
 
 
@@ -116,6 +119,7 @@ def _complaints(
         return
     yield from _outcome(rule, record)
     yield from _bounds(rule, record)
+    yield from _required_of(rule, record, as_of)
     if rule.max_age is None:
         return
     ends = record.stamp.at + rule.max_age
@@ -149,6 +153,17 @@ def _bounds(rule: Evidence, record: Record) -> Iterator[tuple[Status, str]]:
             yield "fail", f"{record.series} has {metric} {words.number(value)}; {limit}"
 
 
+def _required_of(rule: Evidence, record: Record, as_of: datetime) -> Iterator[tuple[Status, str]]:
+    if rule.require is None:
+        return
+    program = cel.compile(rule.require, "metrics")
+    answer = cel.evaluate(program, cel_facts.CelMetrics(record.metrics), as_of)
+    if isinstance(answer, cel.CelError):
+        yield "error", f"{record.series} cannot be told by {rule.require}: {answer.text}"
+    elif not answer:
+        yield "fail", f"{record.series} does not meet {rule.require}"
+
+
 def _check_metrics(rule: Evidence, found: _Findings) -> None:
     """Complain of metrics that nobody reported; any of several suites may."""
     for name, (_, _, metric) in THRESHOLDS.items():
@@ -159,7 +174,7 @@ def _check_metrics(rule: Evidence, found: _Findings) -> None:
 
 
 def _result(
-    stage: Stage, rule: Evidence, found: _Findings, groups: dict[str, list[Record]]
+    stage: str, rule: Evidence, found: _Findings, groups: dict[str, list[Record]]
 ) -> RuleResult:
     status = found.status
     void = [] if status == "pass" else found.void
@@ -170,7 +185,7 @@ def _result(
         rule=rule.id,
         title=rule.title or f"{_noun(rule)[0].upper()}{_noun(rule)[1:]}",
         type=rule.type,
-        stage=stage.id,
+        stage=stage,
         status=status,
         reason=reason,
         required=_required(rule),
@@ -208,6 +223,8 @@ def _required(rule: Evidence) -> str:
         for name, (_, side, metric) in THRESHOLDS.items()
         if (bound := rule.bound(name)) is not None
     ]
+    if rule.require is not None:
+        bounds.append(rule.require)
     if rule.max_age is not None:
         bounds.append(f"not older than {words.span(rule.max_age)}")
     return ", ".join([_noun(rule), *bounds])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from contracts.decision import RuleResult
 from services.gatekeeper.rules import approvals
 from services.gatekeeper.rules.matching import assign
-from services.gatekeeper.schema import Approvals, Stage
+from services.gatekeeper.rules.schema import Approvals
 from tests.unit.gatekeeper.told import OTHER_MANIFEST, SHA, START, Told, moment
 
 QA, FAY, KIM, HAL = "acme:qi", "acme:fay", "acme:kim", "acme:hal"
@@ -25,13 +25,13 @@ def rule(id_: str = "qa", roles: tuple[str, ...] = ("qa",), **changed: Any) -> A
 
 
 def judged(told: Told, *rules: Approvals, at: datetime | None = None) -> dict[str, RuleResult]:
-    stage = Stage(id="sign-off", rules=list(rules))
-    return approvals.judge([(stage, r) for r in rules], told.facts(), at or moment(told))
+    return approvals.judge([("sign-off", r) for r in rules], told.facts(), at or moment(told))
 
 
 def story() -> Told:
     """Hal owns the release, Kim wrote the change; Qi and Fay are QA, Hal and Kim too."""
     told = Told().planned().merged(author="github:kim").candidate()
+    told.linked("github:kim", KIM)
     return told.role("qa", QA, FAY, KIM, HAL)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.decision import RuleResult
 from services.gatekeeper.rules import evidence
-from services.gatekeeper.schema import Evidence, Kind, Stage
+from services.gatekeeper.rules.schema import Evidence, Kind
 from tests.unit.gatekeeper.told import IMAGE, OTHER_IMAGE, RELEASE, START, Told, moment
 
 
@@ -17,7 +17,7 @@ def judged(
     told: Told, kind: Kind = "tests", at: datetime | None = None, **terms: Any
 ) -> RuleResult:
     rule = Evidence(id="e", type="evidence", kind=kind, **({"bind": ["artefact"]} | terms))
-    return evidence.judge(Stage(id="q", rules=[rule]), rule, told.facts(), at or moment(told))
+    return evidence.judge("q", rule, told.facts(), at or moment(told))
 
 
 def story() -> Told:

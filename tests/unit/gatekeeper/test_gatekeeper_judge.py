@@ -38,7 +38,7 @@ def story(release_type: str = "minor", risk: str | None = "low") -> Told:
 
 def decided(told: Told, gate: str = GATE, at: datetime | None = None) -> Decision:
     facts = told.facts(gate)
-    return judge(facts, select([STANDARD], gate, facts.release_type), at or moment(told))
+    return judge(facts, select([STANDARD], facts), at or moment(told))
 
 
 def open_rules(decision: Decision) -> list[str]:
@@ -110,7 +110,7 @@ def test_nothing_that_applies_denies() -> None:
         "name: ci}", "name: ci, when: {type: [hotfix]}}").replace(
         "expires_after: 14d}", "expires_after: 14d, when: {type: [hotfix]}}"))  # fmt: skip
     facts = story().facts("deploy:staging")
-    denied = judge(facts, select([only], "deploy:staging", "minor"), moment(story()))
+    denied = judge(facts, select([only], facts), moment(story()))
     assert (denied.decision, {r.status for r in denied.rules}) == ("deny", {"not_applicable"})
     assert "no rule of the policy applies" in denied.summary
 
@@ -222,7 +222,7 @@ def test_recorded_decisions_read_the_same_for_ever(name: str) -> None:
     }
     told, gate = stories[name]
     facts = told.facts(gate)
-    found = select([GOLDEN_POLICY], gate, facts.release_type)
+    found = select([GOLDEN_POLICY], facts)
     assert isinstance(found, NoPolicy if name == "deny-no-policy" else Applied)
     decision = judge(facts, found, datetime(2026, 3, 2, tzinfo=UTC)).model_dump(mode="json")
     path = GOLDEN / f"{name}.json"

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from services.gatekeeper.activating import read_folder
+from services.gatekeeper.facts import Facts
 from services.gatekeeper.policy import Applied, NoPolicy, PolicyFaultsError, load, select
-from services.gatekeeper.schema import Approvals
+from services.gatekeeper.rules.schema import Approvals
 
 POLICIES = Path(__file__).parents[3] / "deploy" / "policies"
 HEAD = "apiVersion: release-ledger/v1\nkind: ReleasePolicy\n"
@@ -98,21 +99,21 @@ def test_durations_are_read_in_minutes_hours_days_and_weeks() -> None:
 def test_exactly_one_policy_answers_for_a_gate() -> None:
     hotfix, rest = "{type: [hotfix]}", "{type: [major, minor]}"
     both = [load(document("fast", hotfix)), load(document("full", rest))]
-    chosen = select(both, "deploy:production", "hotfix")
+    chosen = select(both, Facts("r", "deploy:production", "hotfix"))
     assert isinstance(chosen, Applied)
     assert chosen.ref.name == "fast"
-    assert select(both, "deploy:production", "patch") == NoPolicy(
+    assert select(both, Facts("r", "deploy:production", "patch")) == NoPolicy(
         "no active policy covers the gate deploy:production for a patch release"
     )
-    assert isinstance(select(both, "deploy:staging", "major"), NoPolicy)
-    twice = select([*both, load(document("more"))], "deploy:production", "major")
+    assert isinstance(select(both, Facts("r", "deploy:staging", "major")), NoPolicy)
+    twice = select([*both, load(document("more"))], Facts("r", "deploy:production", "major"))
     assert isinstance(twice, NoPolicy)
     assert "full and more all cover" in twice.reason
 
 
 def test_a_policy_can_be_narrowed_to_environments() -> None:
     only = [load(document(applies="{environment: [staging]}"))]
-    assert isinstance(select(only, "deploy:production", "minor"), NoPolicy)
+    assert isinstance(select(only, Facts("r", "deploy:production", "minor")), NoPolicy)
 
 
 def test_a_folder_needs_policies_of_different_names(tmp_path: Path) -> None:

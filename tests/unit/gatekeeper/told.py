@@ -180,6 +180,11 @@ class Told:
             self.tell("role.assigned.v1", data)
         return self
 
+    def linked(self, identity: str, person: str) -> Told:
+        data = {"identity": identity, "principal": person, "basis": "sso"}
+        self.tell("identity.linked.v1", data)
+        return self
+
     def revoked(self, role: str, person: str, scope: str = "*") -> Told:
         self.tell("role.revoked.v1", {"scope": scope, "role": role, "principal": person})
         return self

@@ -1,0 +1,132 @@
+"""What a release is: its plan, its candidate, who worked on it, where it went. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from contracts.event import RecordedEvent, parse_time
+from services.gatekeeper.facts import Facts
+from services.gatekeeper.folds.handler import Handler
+from services.gatekeeper.people import is_person
+from services.gatekeeper.records import (
+    Candidate,
+    Deployment,
+    ScopeChange,
+    Stamp,
+    Tie,
+    TieKind,
+)
+
+
+def _planned(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
+    data = event.data
+    facts.release_type, facts.services = data["release_type"], tuple(data["service_ids"])
+    facts.labels = tuple(data.get("labels") or ())
+    facts.depends_on = tuple(data.get("depends_on") or ())
+    facts.incident = data.get("incident_id")
+    what = "is the owner of this release"
+    facts.ties.append(Tie("requester", data["owner"], what, stamp.position))
+
+
+def _risk(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
+    facts.risk = event.data["tier"]
+
+
+def _scheduled(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
+    window = event.data["window"]
+    facts.window = parse_time(window["start"]), parse_time(window["end"])
+
+
+def _scope(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
+    facts.scope_changes.append(ScopeChange(stamp, event.data["reason"]))
+
+
+def _candidate(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
+    data = event.data
+    facts.candidate = Candidate(
+        stamp,
+        data["version"],
+        data["manifest_digest"],
+        tuple(data["artifacts"]),
+        tuple(data.get("change_ids") or ()),
+    )
+
+
+def _closed(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
+    facts.closed = (stamp.position, event.data.get("outcome", "cancelled"))
+
+
+def _change(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
+    data = event.data
+    shas = [data[k] for k in ("merge_sha", "head_sha") if data.get(k)]
+    if "merge_sha" in data:
+        facts.merges.add(data["merge_sha"])
+        facts.heads[f"{data['repo']}@{data['merge_sha']}"] = f"{data['repo']}@{data['head_sha']}"
+    if data.get("author"):
+        facts.ties.append(_wrote("author", data["author"], data["repo"], shas, stamp))
+
+
+def _reviewed(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
+    data = event.data
+    what = f"reviewed change {data['repo']}@{data['head_sha'][:7]}"
+    facts.ties.append(Tie("reviewer", data["reviewer"], what, stamp.position))
+
+
+def _pushed(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
+    data = event.data
+    for commit in data["commits"]:
+        sha, people = commit["sha"], list[tuple[TieKind, str]]()
+        if commit.get("author"):
+            people.append(("author", commit["author"]))
+        if commit.get("committer"):
+            people.append(("committer", commit["committer"]))
+        people += [("co_author", who) for who in commit.get("co_authors") or ()]
+        for kind, who in people:
+            tie = _wrote(kind, who, data["repo"], [data["after"]], stamp)
+            facts.ties.append(replace(tie, sha=sha))
+
+
+_VERBS = {"author": "wrote", "committer": "committed", "co_author": "is co-author of"}
+
+
+def _wrote(kind: TieKind, who: str, repo: str, shas: list[str], stamp: Stamp) -> Tie:
+    refs = tuple(f"{repo}@{sha}" for sha in shas)
+    what = f"{_VERBS[kind]} change {repo}@{shas[0][:7]}"
+    return Tie(kind, who, what, stamp.position, refs=refs)
+
+
+def _packaged(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
+    if repo := event.data.get("repo"):
+        facts.sources[event.data["digest"]] = f"{repo}@{event.data['commit_sha']}"
+
+
+def _deployment(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
+    data = event.data
+    id_, place = data["deployment_id"], data["environment"]["id"]
+    known = facts.deployments.get(id_)
+    digest = data.get("artifact_digest") or (known.digest if known else None)
+    state = data.get("outcome", "started")
+    if known is None or known.state == "started":  # what comes late does not take an end back
+        facts.deployments[id_] = Deployment(stamp, id_, data["service"], place, digest, state)
+    if is_person(event.principal, event.via):
+        what = f"deployed it to {place}"
+        facts.ties.append(Tie("deployer", event.principal, what, stamp.position))
+
+
+HANDLERS: dict[str, Handler] = {
+    "release.planned.v1": _planned,
+    "release.risk_assessed.v1": _risk,
+    "release.scheduled.v1": _scheduled,
+    "release.scope_changed.v1": _scope,
+    "release.candidate_created.v1": _candidate,
+    "release.completed.v1": _closed,
+    "release.cancelled.v1": _closed,
+    "change.created.v1": _change,
+    "change.merged.v1": _change,
+    "change.reviewed.v1": _reviewed,
+    "change.pushed.v1": _pushed,
+    "artifact.packaged.v1": _packaged,
+    "deployment.started.v1": _deployment,
+    "deployment.finished.v1": _deployment,
+}
+"""By type without our prefix."""

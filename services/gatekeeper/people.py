@@ -1,0 +1,64 @@
+"""People: which accounts are one person's. Pure.
+
+Events name accounts: a login at a code host, an address in a commit, a principal who signed in.
+`identity.linked` says whose they are. Where nothing is linked, two accounts with one login are
+taken for one person: that errs on the side of one more pair of eyes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+_MACHINES = ("key:", "service:")
+_HOPS = 8
+"""A chain of links that is longer leads nowhere."""
+
+
+@dataclass(slots=True)
+class People:
+    """The links that were recorded: account → person."""
+
+    links: dict[str, str] = field(default_factory=dict)
+
+    def of(self, account: str) -> str:
+        """Return the person of an account, as far as links lead."""
+        for _ in range(_HOPS):
+            if account not in self.links:
+                break
+            account = self.links[account]
+        return account
+
+    def key(self, account: str) -> str:
+        """Return what two accounts of one person have in common."""
+        return login(self.of(account))
+
+    def same(self, one: str, other: str) -> bool:
+        """Say whether two accounts are, or may be, one person's."""
+        return login(one) == login(other) or self.key(one) == self.key(other)
+
+    def knows(self, account: str, issuers: Iterable[str]) -> bool:
+        """Say whether it is known whose an account is: linked, or of an issuer that people sign
+        in by.
+        """
+        return account in self.links or issuer(account) in set(issuers)
+
+
+def login(principal: str) -> str:
+    """Return the name within its issuer."""
+    return principal.rpartition(":")[2].casefold()
+
+
+def issuer(principal: str) -> str:
+    """Return who vouches for the name; empty for a bare name."""
+    return principal.rpartition(":")[0]
+
+
+def short(principal: str) -> str:
+    """Return how a sentence names a person."""
+    return principal.rpartition(":")[2] or principal
+
+
+def is_person(principal: str, via: str | None) -> bool:
+    """Say whether a recorded principal is somebody who was signed in at one of our services."""
+    return via is not None and not principal.startswith(_MACHINES)

@@ -1,0 +1,140 @@
+"""Reading: which histories a question rests on, and what they say.
+
+What is read is expected not to move until the decision is recorded. So only histories are read
+that somebody changes on purpose: those of the release, of what it is made of, and those that a rule
+of the gate asks for. None is read that every deployment of a service or an environment moves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from contracts import subject, upcasting
+from contracts.catalogue import type_of
+from contracts.event import HistoryPage
+from contracts.payloads.plan import ReleaseCandidateCreated
+from contracts.problem import NotFound, Unavailable
+from services.gatekeeper import active, policy
+from services.gatekeeper.facts import Facts
+from services.gatekeeper.folding import fold
+from services.gatekeeper.rules.schema import Approvals
+from services.gatekeeper.rules.waivers import covers
+from services.gatekeeper.schema import Gate
+from services.kit.ports import Ledger
+
+_CANDIDATE = type_of(ReleaseCandidateCreated)
+_OF_DEPLOYMENTS = frozenset({"verification", "analysis"})
+"""Kinds of evidence that need not name the release: they stand in a deployment's history."""
+_Pages: TypeAlias = Callable[[Iterable[str]], Awaitable[list[HistoryPage]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What there is to judge."""
+
+    facts: Facts
+    applied: policy.Applied | policy.NoPolicy
+
+
+class Reader:
+    """Reads histories of one ledger, in one snapshot a question."""
+
+    def __init__(self, ledger: Ledger, name: str, policies: Sequence[str]) -> None:
+        self._ledger, self._name = ledger, name
+        self._policies = [f"policy:{each}" for each in policies]
+
+    async def read(self, release: str, gate: str) -> Read:
+        """Read what a question rests on. Raises `NotFound` for a release that nobody has named."""
+        first = await self.history(f"release:{release}")
+        if not first.version:
+            raise NotFound(f"nobody has recorded anything about the release {release}")
+
+        async def pages(subjects: Iterable[str]) -> list[HistoryPage]:
+            return await self.histories(subjects, str(first.head))
+
+        texts, around = await asyncio.gather(pages(self._policies), _around(first, pages))
+        known = [first, *around]
+        draft = fold(release, gate, known)
+        applied = active.select(texts, draft)
+        if isinstance(applied, policy.Applied):
+            known += await pages(_asked(applied.gate, draft))
+            known += await pages(_ended(applied.gate, fold(release, gate, known)))
+        return Read(fold(release, gate, [*known, *texts]), applied)
+
+    async def read_again(self, release: str, gate: str, read_set: Mapping[str, int]) -> Read:
+        """Read what a decision has rested on, as it was then."""
+        pages = [_cut(page, read_set[page.subject]) for page in await self.histories(read_set)]
+        texts = [page for page in pages if page.subject.startswith("policy:")]
+        facts = fold(release, gate, pages)
+        own = [page for page in pages if not page.subject.startswith("policy:")]
+        return Read(facts, active.select(texts, fold(release, gate, own)))
+
+    async def policies(self) -> list[active.Active]:
+        """Return the policies that judge now."""
+        pages = await self.histories(self._policies)
+        return [found for page in pages if (found := active.newest(page)) is not None]
+
+    async def histories(
+        self, subjects: Iterable[str], as_of: str | None = None
+    ) -> list[HistoryPage]:
+        """Return several histories, each once."""
+        keys = dict.fromkeys(subjects)
+        return list(await asyncio.gather(*(self.history(key, as_of) for key in keys)))
+
+    async def history(self, key: str, as_of: str | None = None) -> HistoryPage:
+        """Return a history as the newest majors tell it, or raise `Unavailable`."""
+        page = await self._ledger.history(self._name, key, as_of=as_of)
+        try:
+            return upcasting.history(page)
+        except upcasting.CannotRead as error:  # nothing is decided on a guess
+            raise Unavailable(f"{key} cannot be judged: {error}") from None
+
+
+async def _around(release: HistoryPage, pages: _Pages) -> list[HistoryPage]:
+    """Read what the candidate names, and the changes that its artifacts were built from."""
+    candidate = next((e.data for e in reversed(release.events) if e.type == _CANDIDATE), None)
+    if candidate is None:
+        return []
+    digests = dict.fromkeys([*candidate["artifacts"], candidate["manifest_digest"]])
+    named = [f"change:{change}" for change in candidate.get("change_ids") or ()]
+    found = await pages([*(f"artifact:{digest}" for digest in digests), *named])
+    built = fold(release.subject.removeprefix("release:"), "", [release, *found]).changes()
+    return [*found, *await pages([k for c in built if (k := f"change:{c}") not in named])]
+
+
+def _asked(gate: Gate, draft: Facts) -> list[str]:
+    """Return the histories that are worth reading only because a rule of the gate asks."""
+    names = [f"role:{role}" for role in gate.roles()]
+    names += [f"calendar:{name}" for name in gate.calendars()]
+    names += [f"control:{rule}" for rule in gate.waivable()]
+    names += [f"breakglass:{gate.id}"] if gate.break_glass else []
+    names += [f"deployment:{d}" for d in draft.deployments if gate.kinds() & _OF_DEPLOYMENTS]
+    names += [f"release:{name}" for name in draft.depends_on if gate.asks_others()]
+    if gate.of(Approvals):
+        names += [f"identity:{account}" for account in _accounts(draft)]
+    if "reviewer" in gate.excludes():
+        names += [f"change:{head}" for head in draft.heads.values()]
+    return [name for name in names if subject.is_key(name)]
+
+
+def _accounts(draft: Facts) -> list[str]:
+    ties = (tie.who for tie in draft.ties)
+    votes = (vote.principal for vote in draft.approvals)
+    return sorted({*ties, *votes})
+
+
+def _ended(gate: Gate, draft: Facts) -> list[str]:
+    """Return the histories that tell whether what was found has been taken back since."""
+    waivers = [w for w in draft.waivers.values() if w.control in gate.waivable()]
+    return [
+        *(f"freeze:{freeze}" for freeze in draft.freezes),
+        *(f"exception:{waiver.id}" for waiver in waivers if covers(waiver, draft)),
+    ]
+
+
+def _cut(page: HistoryPage, version: int) -> HistoryPage:
+    """Return a history as it was when it had so many events."""
+    return page.model_copy(update={"version": version, "events": page.events[:version]})

@@ -1,0 +1,67 @@
+"""Expressions: the facts as CEL sees them, and the rule of last resort. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from services.gatekeeper import cel, cel_facts
+from services.gatekeeper.facts import Facts
+from services.gatekeeper.rules.answer import Answer
+from services.gatekeeper.rules.schema import Cel
+
+TITLE = "Condition"
+EVERY = timedelta(minutes=1)
+"""How often a text that names `now` is judged: nobody can tell when its answer changes."""
+
+
+def judge(rule: Cel, facts: Facts, seen: cel_facts.CelFacts, as_of: datetime) -> Answer:
+    """Judge one expression."""
+    program = cel.compile(rule.expr, "rule")
+    answer = cel.evaluate(program, seen, as_of)
+    turns = [_minute(as_of)] if program.timed else []
+    if isinstance(answer, cel.CelError):
+        return Answer("error", f"no answer: {answer.text}", rule.expr, "no answer", changes=turns)
+    positions = [facts.candidate.stamp.position] if facts.candidate else []
+    if answer:
+        return Answer("pass", f"{rule.expr} holds", rule.expr, "so", positions, changes=turns)
+    return Answer("fail", rule.unmet, rule.expr, "not so", positions, changes=turns)
+
+
+def seen(facts: Facts) -> cel_facts.CelFacts:
+    """Return the facts that expressions may look at; votes that can never count are left out."""
+    candidate = facts.candidate
+    release = cel_facts.Release(
+        id=facts.release,
+        type=facts.release_type or "",
+        risk=facts.risk or "",
+        version=candidate.version if candidate else "",
+        digest=candidate.digest if candidate else "",
+        services=facts.services,
+        labels=facts.labels,
+        artifacts=candidate.artifacts if candidate else (),
+        changes=facts.changes(),
+        incident=facts.incident or "",
+    )
+    deployments = tuple(
+        cel_facts.Deployment(d.stamp.at, d.id, d.environment, d.digest or "", d.state)
+        for d in facts.deployments.values()
+    )
+    approvals = tuple(
+        cel_facts.Approval(v.stamp.at, v.principal, v.gate, v.approved, _roles(facts, v.principal))
+        for v in facts.approvals
+        if v.fault is None
+    )
+    evidence = tuple(
+        cel_facts.Evidence(e.stamp.at, e.kind, e.series, e.about, e.outcome, e.metrics)
+        for e in facts.evidence
+    )
+    return cel_facts.CelFacts(release, deployments, approvals, evidence)
+
+
+def _roles(facts: Facts, who: str) -> tuple[str, ...]:
+    held = (h.role for h in facts.holdings if h.principal == who and h.ended is None)
+    return tuple(sorted(set(held)))
+
+
+def _minute(as_of: datetime) -> datetime:
+    return as_of.replace(second=0, microsecond=0) + EVERY
