@@ -30,8 +30,8 @@ _SHAPE = {
     "Entry": "key:3:Node value:4:Node",
     "Loop": "over:2:Node start:4:Node condition:5:Node step:6:Node result:7:Node",
 }
-"""The parts of cel.expr.CheckedExpr that lead to loops: name, number, type. The numbers are those of
-checked.proto and syntax.proto, the names ours."""
+"""The parts of cel.expr.CheckedExpr that lead to loops: name, number, type. The numbers are theirs
+(checked.proto and syntax.proto), the names ours."""
 
 
 class DeepError(ValueError):
