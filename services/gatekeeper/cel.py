@@ -19,6 +19,7 @@ from typing import Any, Literal, NoReturn, TypeAlias
 from cel_expr_python import cel
 
 from services.gatekeeper.cel_facts import POOL, CelFacts, CelMetrics, Variables, variables
+from services.gatekeeper.cel_tree import DeepError, loops_without_order
 
 Scope: TypeAlias = Literal["rule", "when", "metrics"]
 """What a text may speak of: the facts and `now`; the facts; the metrics `m` of one evidence."""
@@ -32,7 +33,7 @@ _LONGEST = 300
 _SEEN: dict[Scope, type[Variables]] = {"rule": CelFacts, "when": CelFacts, "metrics": CelMetrics}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Fault:
     """Something wrong with a text; line and column count from 1, in characters."""
 
@@ -69,7 +70,7 @@ class Program:
     compiled: Any = field(repr=False, compare=False)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def compile(text: str, scope: Scope) -> Program:  # noqa: A001 – the word that everybody uses
     """Check a text in milliseconds whatever it says, or raise `CelFaultsError`."""
     try:
@@ -79,9 +80,8 @@ def compile(text: str, scope: Scope) -> Program:  # noqa: A001 – the word that
     if size > MAX_TEXT:
         raise CelFaultsError([Fault(1, 1, f"is longer than {MAX_TEXT} bytes")])
     compiled = _checked(text, scope)
-    if (found := compiled.return_type()) != cel.Type.BOOL:
-        kind = found.name().lower()
-        raise CelFaultsError([Fault(1, 1, f"must be true or false (bool), and is of type {kind}")])
+    if faults := sorted(_refused(text, compiled)):
+        raise CelFaultsError(faults)
     return Program(text, scope, scope == "rule" and not _checks(text, "when"), compiled)
 
 
@@ -108,6 +108,20 @@ def _answer(program: Program, facts: CelFacts | CelMetrics, as_of: datetime) -> 
     return CelError(_readable(str(found)))
 
 
+def _refused(text: str, compiled: Any) -> Iterator[Fault]:
+    """Yield what the engine would run and we do not."""
+    if (found := compiled.return_type()) != cel.Type.BOOL:
+        yield Fault(1, 1, f"must be true or false (bool), and is of type {found.name().lower()}")
+    try:
+        loops = loops_without_order(compiled.serialize())
+    except DeepError:
+        yield Fault(1, 1, "is nested too deeply")
+        return
+    for offset in loops:
+        line, column = text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+        yield Fault(line, column, "a loop must run over a list: the order of a map is chance")
+
+
 def _checks(text: str, scope: Scope) -> bool:
     try:
         return bool(_checked(text, scope))
@@ -119,7 +133,7 @@ def _checked(text: str, scope: Scope) -> Any:
     try:
         return _environment(scope).compile(text)
     except RuntimeError as error:
-        raise CelFaultsError(list(dict.fromkeys(_faults(str(error))))) from None
+        raise CelFaultsError(sorted(set(_faults(str(error))))) from None
 
 
 @cache

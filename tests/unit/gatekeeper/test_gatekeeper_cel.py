@@ -79,7 +79,7 @@ def faults(text: str, scope: cel.Scope = "rule") -> list[Fault]:
         "evidence[0].series == 'unit' && evidence[0].about == release.digest",
         "evidence[0].outcome == 'success' && !('passed' in evidence[0].metrics)",
         "now - deployments[0].at == duration('30h')",
-        "now.getHours('Europe/Berlin') == 13",
+        "now.getHours('+01:00') == 13",
     ],
 )
 def test_an_expression_sees_each_fact(text: str) -> None:
@@ -219,6 +219,40 @@ def test_a_text_that_is_no_expression_is_a_fault(text: str) -> None:
 def test_an_expression_must_be_true_or_false(text: str, type_: str) -> None:
     sentence = f"must be true or false (bool), and is of type {type_}"
     assert faults(text) == [Fault(1, 1, sentence)]
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("{'a': 1}.map(k, k) == ['a']", [(1, 1)]),
+        ("evidence.all(e,\n  e.metrics.exists(k, k == 'a'))", [(2, 4)]),
+        ("'😀' != '' && dyn(release.labels).all(x, x == 'a')", [(1, 17)]),
+        ("size({1: 1}.filter(k, true)) == {2: [1].map(x, {3: x}.all(k, true))}.size()",
+         [(1, 6), (1, 48)]),
+    ],
+)  # fmt: skip
+def test_a_loop_over_a_map_is_a_fault_because_its_order_is_chance(
+    text: str, places: list[tuple[int, int]]
+) -> None:
+    sentence = "a loop must run over a list: the order of a map is chance"
+    assert faults(text) == [Fault(line, column, sentence) for line, column in places]
+
+
+def test_a_map_is_asked_by_its_keys() -> None:
+    assert ask("evidence.exists(e, 'failed' in e.metrics && size(e.metrics) == 2)") is True
+    assert ask("release.labels.map(x, {x: 1}).all(x, x['pci'] == 1)") is True
+
+
+def test_what_is_wrong_beyond_the_engines_own_faults_is_told_together() -> None:
+    assert [fault.text for fault in faults("{1: 1}.map(k, k)")] == [
+        "a loop must run over a list: the order of a map is chance",
+        "must be true or false (bool), and is of type list<int>",
+    ]
+
+
+def test_loops_do_not_nest_without_end() -> None:
+    nested = "release.services.exists(a, " * 26 + "true" + ")" * 26
+    assert faults(nested) == [Fault(1, 1, "is nested too deeply")]
 
 
 def test_a_text_is_taken_up_to_its_cap_in_bytes() -> None:

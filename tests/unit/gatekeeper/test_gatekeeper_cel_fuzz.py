@@ -92,7 +92,7 @@ def test_a_report_of_many_faults_is_short() -> None:
     assert len(str(caught.value)) < 50_000
 
 
-SOME = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @SOME
@@ -115,3 +115,11 @@ def test_expressions_with_something_changed(text: str, data: st.DataObject) -> N
         end = data.draw(st.integers(start, min(len(text), start + 12)))
         text = text[:start] + data.draw(st.text(max_size=3) | st.sampled_from(TOKENS)) + text[end:]
     hold(text, "metrics" if "m[" in text else "rule")
+
+
+@SOME
+@given(st.dictionaries(st.text(max_size=8), st.floats(), max_size=8))
+def test_no_metric_is_lost_or_taken_for_another(metrics: dict[str, float]) -> None:
+    program = cel.compile(f"m.size() == {len(metrics)}", "metrics")
+    answer = cel.evaluate(program, CelMetrics(metrics), NOON)
+    assert isinstance(answer, CelError) if "\0" in "".join(metrics) else answer is True
