@@ -84,12 +84,12 @@ class Rule:
         )
 
     def skips(self, day: date) -> str | None:
-        """Say which day a rule silently passes over where months or years have none, if one."""
-        if self.days or self.weekdays:
+        """Name the day of the month that a rule takes from its start and not every month has."""
+        if self.days or self.weekdays or self.frequency not in {MONTHLY, YEARLY}:
             return None
-        monthly = self.frequency == MONTHLY or (self.frequency == YEARLY and self.months)
-        leap = self.frequency == YEARLY and (day.month, day.day) == (2, 29)
-        return f"day {day.day}" if leap or (monthly and day.day > 28) else None  # noqa: PLR2004
+        months = self.months or ((day.month,) if self.frequency == YEARLY else range(1, 13))
+        shortest = min(28 if month == 2 else _LONGEST.get(month, 31) for month in months)  # noqa: PLR2004
+        return f"day {day.day}" if day.day > shortest else None
 
 
 def read(text: str) -> Rule:

@@ -51,6 +51,8 @@ def check(freeze: Freeze) -> list[str]:
         for field, value in (("start", freeze.start), ("end", freeze.end))
         if value.year not in _YEARS
     ]
+    if faults:
+        return faults
     try:
         zones.zone(freeze.zone)
     except ValueError as error:
@@ -86,8 +88,9 @@ def _blocks(freeze: Freeze, year: int) -> tuple[Interval, ...]:
     merged: list[Interval] = []
     for start, end in _windows(freeze, year):
         if merged and start <= merged[-1][1]:
-            start, end = merged[-1][0], max(end, merged.pop()[1])  # noqa: PLW2901 - one with the last
-        merged.append((start, end))
+            merged[-1] = (merged[-1][0], end)  # all are equally long: the later ends later
+        else:
+            merged.append((start, end))
     return tuple(merged)
 
 
@@ -101,12 +104,12 @@ def _windows(freeze: Freeze, year: int) -> Iterator[Interval]:
         return
     first, end = _walls(freeze)
     rule = recurring.read(freeze.rrule)
-    until = _until(freeze, rule)
+    until, left_out = _until(freeze, rule), frozenset(freeze.exdates)
     for wall in takewhile(lambda wall: wall.year <= year, rule.starts(first)):
         start = zones.earliest(wall, place)
         if until is not None and start > until:
             return
-        if wall.date() not in freeze.exdates:
+        if wall.date() not in left_out:
             yield start, zones.latest(wall + (end - first), place)
 
 
@@ -122,6 +125,9 @@ def _of_recurrence(freeze: Freeze) -> Iterator[str]:
         return
     if skipped := rule.skips(first):
         yield f"rrule: {skipped} is not everywhere; say BYMONTHDAY, -1 is a month's last day"
+    if end <= first:
+        yield f"end: is not after start on the clocks of {freeze.zone}"
+        return
     if end - first > rule.period:
         yield (
             f"end: a window of {end - first} is longer than its period of {rule.period}; "

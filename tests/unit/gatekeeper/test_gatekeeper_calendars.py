@@ -107,6 +107,8 @@ def test_a_change_is_looked_for_within_the_horizon_only() -> None:
     decade = freeze("decade", "2020-01-01", "2030-01-01")
     assert held([decade], "2026-01-01") == ["decade"]
     assert change([decade], "2026-01-01") is None
+    assert change([decade], utc("2030-01-01") - HORIZON) is None
+    assert change([decade], utc("2030-01-01") - HORIZON + TICK) == utc("2030-01-01")
     assert change([decade, SALE], "2026-01-01") == utc("2026-11-20")
 
 

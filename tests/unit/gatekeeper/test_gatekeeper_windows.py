@@ -270,6 +270,11 @@ START, END = "2026-03-02T22:00", "2026-03-03T05:00"  # a Monday
             once("2026-10-25T02:45:00+02:00", "2026-10-25T02:30:00+02:00"),
             "end: is not after start",
         ),
+        (
+            again("2026-10-25T02:45:00+02:00", "2026-10-25T02:30:00+01:00", "FREQ=DAILY"),
+            "end: is not after start on the clocks of Europe/Berlin",
+        ),
+        (once("0001-01-01T00:00+01:00", END + "+01:00"), "start: 0001-01-01 is not between 2000"),
         (replace(once(START, END), exdates=(date(2026, 3, 2),)), "exdates: without rrule"),
         (again(START, "2026-03-30", "FREQ=DAILY"), "end: a window of 27 days, 2:00:00 is longer"),
         (again(START, END, "FREQ=WEEKLY;BYDAY=TU"), "start: Monday 2026-03-02 is no day of the"),
@@ -279,6 +284,7 @@ START, END = "2026-03-02T22:00", "2026-03-03T05:00"  # a Monday
         (again(START, "2026-03-03T22:00", "FREQ=DAILY"), "rrule: leaves no time between"),
         (again(START, END, "FREQ=DAILY", "2026-03-01"), "exdates: no window of the rule begins"),
         (again("2026-01-31", "2026-02-01", "FREQ=MONTHLY"), "rrule: day 31 is not everywhere"),
+        (again("2026-03-30", "2026-03-31", "FREQ=YEARLY;BYMONTH=2,3"), "rrule: day 30 is not"),
         (again("2028-02-29", "2028-03-01", "FREQ=YEARLY"), "rrule: day 29 is not everywhere"),
         (again(START, END, "FREQ=DAILY;BYSETPOS=1"), "rrule: 'BYSETPOS' is not supported"),
     ],
@@ -287,6 +293,13 @@ def test_a_freeze_that_cannot_be_meant_is_refused_by_field(freeze: Freeze, fault
     assert [each for each in check(freeze) if each.startswith(fault)] == check(freeze) != []
     with pytest.raises(ValueError, match=r"^freeze f: "):
         year(freeze)
+
+
+@pytest.mark.parametrize(
+    "rrule", ["FREQ=YEARLY", "FREQ=YEARLY;BYMONTH=12,1", "FREQ=MONTHLY;BYMONTHDAY=31", "FREQ=DAILY"]
+)
+def test_the_thirty_first_may_recur_where_it_is_meant(rrule: str) -> None:
+    assert check(again("2026-12-31", "2026-12-31T12:00", rrule)) == []
 
 
 def test_all_faults_are_told_at_once() -> None:
