@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 from dataclasses import asdict
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,9 @@ def plain(value: Any) -> Any:
         return sorted(plain(item) for item in value)
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    return format_time(value) if hasattr(value, "tzinfo") else value
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return format_time(value)
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def held(name: str, found: Any) -> None:

@@ -46,7 +46,7 @@ def test_all_faults_are_reported_at_once_each_at_its_place() -> None:
             "    - {id: qa, type: approvals, count: 1, roles: [qa]}",
             "    - {id: qa, type: approvals, count: 0, roles: []}\n"
             "    - {id: qa, type: evidence, kind: tests, max_age: soon}\n"
-            "    - {id: odd, type: veto}\n"
+            "    - {id: odd, type: vote}\n"
             "    - {id: sca, type: evidence, kind: scan}",
         )
     )
