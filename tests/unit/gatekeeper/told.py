@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from contracts import catalogue, ijson, upcasting
 from contracts.event import OURS, Event, HistoryPage, RecordedEvent, format_time, parse_time
@@ -85,12 +85,12 @@ class Told:
         self.events.append(recorded)
         return recorded
 
-    def planned(self, release_type: str = "minor", owner: str = "acme:hal") -> Told:
+    def planned(self, release_type: str = "minor", owner: str = "acme:hal") -> Self:
         data: Data = {"release_id": RELEASE, "name": "Pay", "service_ids": ["pay"]}
         self.tell("release.planned.v1", data | {"release_type": release_type, "owner": owner})
         return self
 
-    def risk(self, tier: str = "low") -> Told:
+    def risk(self, tier: str = "low") -> Self:
         data: Data = {
             "release_id": RELEASE,
             "score": 10,
@@ -101,7 +101,7 @@ class Told:
         self.tell("release.risk_assessed.v1", data | {"assessor": "acme:rosa"})
         return self
 
-    def merged(self, author: str | None = "acme:kim", sha: str = SHA) -> Told:
+    def merged(self, author: str | None = "acme:kim", sha: str = SHA) -> Self:
         data: Data = {
             "repo": "acme/pay",
             "change_id": "7",
@@ -115,7 +115,7 @@ class Told:
 
     def candidate(
         self, manifest: str = MANIFEST, image: str = IMAGE, changes: Sequence[str] = (CHANGE,)
-    ) -> Told:
+    ) -> Self:
         data: Data = {
             "release_id": RELEASE,
             "version": "1.42.0",
@@ -127,7 +127,7 @@ class Told:
         )
         return self
 
-    def tests(self, **changed: Any) -> Told:
+    def tests(self, **changed: Any) -> Self:
         at = changed.pop("at", None)
         counts = {"passed": changed.pop("passed", 412), "failed": changed.pop("failed", 0)}
         data: Data = {
@@ -141,7 +141,7 @@ class Told:
         self.tell("testsuiterun.finished.v1", told, at=at)
         return self
 
-    def scan(self, critical: int = 0, high: int = 0, digest: str = IMAGE) -> Told:
+    def scan(self, critical: int = 0, high: int = 0, digest: str = IMAGE) -> Self:
         counts = {"critical": critical, "high": high}
         data: Data = {
             "digest": digest,
@@ -152,17 +152,17 @@ class Told:
         self.tell("artifact.scanned.v1", data)
         return self
 
-    def pipeline(self, outcome: str = "success", sha: str = SHA) -> Told:
+    def pipeline(self, outcome: str = "success", sha: str = SHA) -> Self:
         data: Data = {"pipeline": "ci", "run_id": "9", "attempt": 1, "outcome": outcome}
         self.tell("pipelinerun.finished.v1", data | {"commit_sha": sha, "repo": "acme/pay"})
         return self
 
-    def packaged(self, sha: str, image: str = IMAGE) -> Told:
+    def packaged(self, sha: str, image: str = IMAGE) -> Self:
         data: Data = {"purl": f"pkg:oci/pay@{image}", "digest": image, "commit_sha": sha}
         self.tell("artifact.packaged.v1", data | {"repo": "acme/pay"})
         return self
 
-    def plan(self, kind: str = "rollback") -> Told:
+    def plan(self, kind: str = "rollback") -> Self:
         data: Data = {
             "release_id": RELEASE,
             "kind": kind,
@@ -173,23 +173,23 @@ class Told:
 
     def role(
         self, role: str, *people: str, scope: str = "*", until: datetime | None = None
-    ) -> Told:
+    ) -> Self:
         for person in people:
             data = {"scope": scope, "role": role, "principal": person}
             data |= {} if until is None else {"valid_until": format_time(until)}
             self.tell("role.assigned.v1", data)
         return self
 
-    def linked(self, identity: str, person: str) -> Told:
+    def linked(self, identity: str, person: str) -> Self:
         data = {"identity": identity, "principal": person, "basis": "sso"}
         self.tell("identity.linked.v1", data)
         return self
 
-    def revoked(self, role: str, person: str, scope: str = "*") -> Told:
+    def revoked(self, role: str, person: str, scope: str = "*") -> Self:
         self.tell("role.revoked.v1", {"scope": scope, "role": role, "principal": person})
         return self
 
-    def vote(self, person: str, decision: str = "approved", **changed: Any) -> Told:
+    def vote(self, person: str, decision: str = "approved", **changed: Any) -> Self:
         by, via = changed.pop("by", person), changed.pop("via", CONSOLE)
         at = changed.pop("at", None)
         data: Data = {
@@ -203,7 +203,7 @@ class Told:
         self.tell("approval.decided.v1", told, by, via, at)
         return self
 
-    def asked(self, by: str, gate: str = GATE) -> Told:
+    def asked(self, by: str, gate: str = GATE) -> Self:
         data: Data = {
             "approval_id": "a1",
             "release_id": RELEASE,
