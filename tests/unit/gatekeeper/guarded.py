@@ -86,14 +86,24 @@ class Guarded(Told):
         return self
 
     def excepted(self, by: str, control: str, ends: datetime, **more: Any) -> Self:
-        data = {"exception_id": "x1", "control": control, "reason": "no fix yet", "impact": "none"}
+        data: dict[str, Any] = {
+            "exception_id": "x1",
+            "control": control,
+            "reason": "no fix yet",
+            "impact": "none",
+        }
         data |= {"approver": by, "owner": by, "expires_at": format_time(ends), "compensating": []}
         said = data | (more or {"release_id": RELEASE})
         self.tell("exception.granted.v2", said, by, CONSOLE)
         return self
 
     def frozen(self, start: str, end: str, rrule: str | None = None, **more: Any) -> Self:
-        data = {"freeze_id": "f1", "start": start, "end": end, "tz": "Europe/Berlin"}
+        data: dict[str, Any] = {
+            "freeze_id": "f1",
+            "start": start,
+            "end": end,
+            "tz": "Europe/Berlin",
+        }
         data |= {"reason": "nightly batch", "allowed_types": []} | (
             {"rrule": rrule} if rrule else {}
         )
