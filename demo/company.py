@@ -7,8 +7,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from contracts.event import format_time
-from contracts.payloads.control import ExceptionGranted, FreezeDeclared, FreezeLifted
+from contracts.payloads.control import (
+    ExceptionGranted,
+    FreezeDeclared,
+    FreezeLifted,
+    IdentityLinked,
+)
 from contracts.payloads.plan import RoleAssigned
+from demo import github_objects
 from demo.derive import Seed
 from demo.native import BOARD, Pen, said_by
 from demo.people import MARA, OLU, PEOPLE
@@ -31,7 +37,12 @@ def opening(seed: Seed, now: datetime) -> Chapter:
         for person in PEOPLE
         for role in person.roles
     ]
-    return ((said_by(CLERK, *events),),)
+    links = [
+        pen.fact(at, IdentityLinked(identity=of, principal=person.id, basis="directory"), of)
+        for person in PEOPLE
+        for of in (f"github:{github_objects.account(seed, person.login)['id']}",)
+    ]
+    return ((said_by(CLERK, *events, *links),),)
 
 
 def asides(seed: Seed, now: datetime, major: Release) -> dict[int, Thread]:

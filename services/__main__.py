@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from services import assembly, erasing, projecting, proving, run
+from services import assembly, erasing, judging, projecting, proving, run
 from services.kit import clock, identity, logs, settings
 from services.kit.settings import SettingsError, Shared
 from services.projector.web.people import Person
@@ -137,6 +137,7 @@ cli.add_typer(proving.seal, name="seal")
 cli.command()(proving.verify)
 cli.add_typer(erasing.erase, name="erase")
 cli.add_typer(projecting.projection, name="projection")
+cli.add_typer(judging.decisions, name="decisions")
 
 
 @cli.command("settings")

@@ -7,20 +7,33 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 
+from contracts.event import Receipt
 from contracts.problem import Forbidden, Malformed
-from services.gatekeeper import active, approving, deciding, policy
+from services.gatekeeper import (
+    active,
+    approving,
+    deciding,
+    deploying,
+    permits,
+    policy,
+    replaying,
+)
 from services.gatekeeper.shapes import (
     ActivePolicy,
     Ask,
+    Begin,
     Decisions,
     DryRun,
     Name,
+    Permit,
     Policies,
     Recorded,
+    Replayed,
     Say,
     Validation,
     Voted,
 )
+from services.kit import clock
 from services.kit.identity import Keyring, Principal, authenticate
 
 SEAL_SECONDS = 10
@@ -46,21 +59,27 @@ class Api:
         router.post("/decisions", status_code=201)(self.decide)
         router.post("/dry-runs")(self.dry_run)
         router.get("/decisions/{decision_id}")(self.decision)
+        router.post("/decisions/{decision_id}/replay")(self.replay)
+        router.get("/permits/{permit_id}")(self.permit)
+        router.post("/permits/{permit_id}/deployments", status_code=201)(self.begin)
         router.get("/releases/{release:path}/decisions")(self.decisions)
         router.post("/releases/{release:path}/approvals", status_code=201)(self.approve)
         router.get("/policies")(self.policies)
         router.post("/policies/validate", openapi_extra=_YAML)(self.validate)
         return router
 
-    async def decide(self, request: Request, body: Ask, *, sealed: bool = False) -> Recorded:
+    async def decide(
+        self, request: Request, body: Ask, *, sealed: bool = False, permit: bool = False
+    ) -> Recorded:
         """Judge a release at a gate and record the decision.
 
-        `sealed=true`: answer when the log's published tree covers it, or after ten seconds.
+        `permit=true`: where the answer is yes, give a permit for one deployment. `sealed=true`:
+        answer when the log's published tree covers it, or after ten seconds.
         """
         principal = self._who(request)
         if not principal.scopes & {"event:write", "decision:make"}:
             raise Forbidden("this needs the scope event:write or decision:make")
-        made = _shown(await self._decider.decide(body.release, body.at))
+        made = _shown(await self._decider.decide(body.release, body.at, permit=permit))
         if not sealed:
             return made
         covered = await self._decider.ledger.sealed(self._decider.name, made.position, SEAL_SECONDS)
@@ -75,6 +94,25 @@ class Api:
         """Give one recorded decision."""
         self._who(request, "read")
         return _shown(await self._decider.decision(decision_id))
+
+    async def replay(self, request: Request, decision_id: str) -> Replayed:
+        """Judge a recorded decision once more, from what it had read, and compare every byte."""
+        self._who(request, "read")
+        found = await replaying.one(self._decider.reader, decision_id)
+        return Replayed.model_validate(found, from_attributes=True)
+
+    async def permit(self, request: Request, permit_id: str) -> Permit:
+        """Give a permit and say whether it can be used."""
+        self._who(request, "read")
+        page = await self._decider.reader.history(f"permit:{permit_id}")
+        said = permits.issued(page).model_dump()
+        return Permit(**said, state=permits.state(page, clock.now()))
+
+    async def begin(self, request: Request, permit_id: str, body: Begin) -> Receipt:
+        """Use a permit up: record that the deployment begins, if the gate is open still."""
+        self._who(request, "event:write")
+        start = deploying.Start(**body.model_dump())
+        return await deploying.begin(self._decider, permit_id, start)
 
     async def decisions(
         self,

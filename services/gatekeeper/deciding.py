@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from contracts.catalogue import type_of
 from contracts.decision import Decision
 from contracts.event import Event, Receipt, RecordedEvent, format_time
+from contracts.payloads.control import PermitIssued
 from contracts.payloads.model import Payload
 from contracts.payloads.readiness import DecisionRecorded
 from contracts.problem import Conflict, NotFound, Unavailable
-from services.gatekeeper import policy
+from services.gatekeeper import permits, policy
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.folding import DECISION
 from services.gatekeeper.judge import judge
@@ -49,6 +50,8 @@ class Recorded:
     position: int
     recorded_at: str
     decision: Decision
+    permit: PermitIssued | None = None
+    """Where one was asked for and the answer is yes."""
 
 
 class Decider:
@@ -66,11 +69,14 @@ class Decider:
         moment = max(clock.now(), found.facts.newest or clock.now())
         return Judged(judge(found.facts, found.applied, moment), found.facts, found.applied)
 
-    async def decide(self, release: str, gate: str) -> Recorded:
-        """Judge and record. Raises `Conflict` with what moved when it moved too often."""
+    async def decide(self, release: str, gate: str, *, permit: bool = False) -> Recorded:
+        """Judge and record, with a permit if one is asked for and the answer is yes.
+
+        Raises `Conflict` with what moved when it moved too often.
+        """
         started = clock.monotonic()
         async with self._locks.setdefault(release, asyncio.Lock()):
-            recorded, known = await self._decide(release, gate)
+            recorded, known = await self._decide(release, gate, permit=permit)
         label = gate if known else "unknown"
         metrics.count("rlg_decisions_total", gate=label, verdict=recorded.decision.decision)
         metrics.observe("rlg_decision_seconds", clock.monotonic() - started, gate=label)
@@ -95,27 +101,36 @@ class Decider:
         self, event: Event, expect: dict[str, int] | None, person: Principal | None = None
     ) -> Receipt:
         """Append one event; an unknown outcome is made known by sending the same id again."""
+        return (await self.append_all([event], expect, person))[0]
+
+    async def append_all(
+        self, events: list[Event], expect: dict[str, int] | None, person: Principal | None = None
+    ) -> list[Receipt]:
+        """Append several events, all or none; as `append`."""
         for pause in (0.05, 0.2):
             try:
-                return (await self.ledger.append(self.name, [event], expect, person))[0]
+                return await self.ledger.append(self.name, events, expect, person)
             except Unavailable:
                 await asyncio.sleep(pause)
-        return (await self.ledger.append(self.name, [event], expect, person))[0]
+        return await self.ledger.append(self.name, events, expect, person)
 
-    async def _decide(self, release: str, gate: str) -> tuple[Recorded, bool]:
+    async def _decide(self, release: str, gate: str, *, permit: bool) -> tuple[Recorded, bool]:
         moved = Conflict()
         for _ in range(TRIES):
             judged = await self.dry_run(release, gate)
             id_, decision = str(uuid.uuid4()), judged.decision
             payload = DecisionRecorded(decision_id=id_, release_id=release, decision=decision)
-            event = envelope(payload, f"release:{release}", decision.as_of, id_)
+            issued = permits.issue(id_, decision) if permit else None
+            events = [envelope(payload, f"release:{release}", decision.as_of, id_)]
+            if issued is not None:
+                events.append(envelope(issued, f"release:{release}", decision.as_of))
             try:
-                receipt = await self.append(event, decision.read_set)
+                first = (await self.append_all(events, decision.read_set))[0]
             except Conflict as conflict:
                 moved = conflict
                 continue
             known = isinstance(judged.applied, policy.Applied)
-            return Recorded(id_, receipt.position, receipt.recorded_at, decision), known
+            return Recorded(id_, first.position, first.recorded_at, decision, issued), known
         detail = f"what {release} rests on moved {TRIES} times while {gate} was judged; ask again"
         raise Conflict(detail, actual=moved.members.get("actual", {}))
 

@@ -28,6 +28,8 @@ from services.kit.ports import Ledger
 _CANDIDATE = type_of(ReleaseCandidateCreated)
 _OF_DEPLOYMENTS = frozenset({"verification", "analysis"})
 """Kinds of evidence that need not name the release: they stand in a deployment's history."""
+_AROUND = ("artifact:", "change:")
+"""What a policy is chosen by, besides the release itself."""
 _Pages: TypeAlias = Callable[[Iterable[str]], Awaitable[list[HistoryPage]]]
 
 
@@ -68,9 +70,10 @@ class Reader:
         """Read what a decision has rested on, as it was then."""
         pages = [_cut(page, read_set[page.subject]) for page in await self.histories(read_set)]
         texts = [page for page in pages if page.subject.startswith("policy:")]
-        facts = fold(release, gate, pages)
-        own = [page for page in pages if not page.subject.startswith("policy:")]
-        return Read(facts, active.select(texts, fold(release, gate, own)))
+        known = {f"release:{release}"}
+        around = [p for p in pages if p.subject in known or p.subject.startswith(_AROUND)]
+        applied = active.select(texts, fold(release, gate, around))
+        return Read(fold(release, gate, pages), applied)
 
     async def policies(self) -> list[active.Active]:
         """Return the policies that judge now."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from contracts.problem import Unavailable
 from services.gatekeeper.activating import activate, read_folder
+from services.gatekeeper.acts import Acts
+from services.gatekeeper.acts_api import ActsApi
 from services.gatekeeper.api import Api
 from services.gatekeeper.deciding import Decider
 from services.gatekeeper.policy import PolicyFaultsError
@@ -35,6 +37,8 @@ def build(
         raise SettingsError(f"the policies are not valid:\n{error}") from None
     decider = Decider(ledger, settings.ledger, list(texts))
     app = new_app("gatekeeper", "Judges release policies and records each decision.")
+    # Before the others: a release's id may hold slashes, and would take in what follows it.
+    app.include_router(ActsApi(Acts(decider), keyring).router())
     app.include_router(Api(decider, keyring).router())
     app.include_router(witnessing.served("gatekeeper", settings.witness, shared))
     checks: dict[str, Check] = {"ledger": _reachable(decider), "policy": _active(decider)}

@@ -9,7 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from contracts import ijson
 from contracts.decision import Decision
 from contracts.event import Receipt
-from contracts.payloads.model import Identifier
+from contracts.payloads.control import PermitIssued
+from contracts.payloads.deploy import DeploymentKind
+from contracts.payloads.model import Identifier, Tier
 
 
 def _clean(text: str) -> str:
@@ -64,6 +66,42 @@ class Say(_In):
         return self
 
 
+class Begin(_In):
+    """A deployment begins under a permit. The permit says of which release, and where to."""
+
+    deployment_id: Name
+    service: Name
+    artifact_digest: Digest
+    tier: Tier
+    kind: DeploymentKind = "normal"
+    trigger: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_clean)]
+    uri: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_clean)] | None = None
+
+
+class Permit(BaseModel):
+    """A permit and how it stands: `usable`, `used` or `expired`."""
+
+    permit_id: str
+    decision_id: str
+    release_id: str
+    gate: str
+    environment: str
+    target_digest: str
+    not_after: str
+    state: str
+
+
+class Replayed(BaseModel):
+    """What came of judging a decision once more: `same`, to the byte; `different`; `other_engine`,
+    where another version of the engine or its libraries has judged; `unreadable`.
+    """
+
+    decision_id: str
+    position: int
+    outcome: str
+    difference: str | None
+
+
 class Recorded(BaseModel):
     """A decision with its place in the ledger."""
 
@@ -71,6 +109,8 @@ class Recorded(BaseModel):
     position: int
     recorded_at: str
     decision: Decision
+    permit: PermitIssued | None = None
+    """Where one was asked for (`permit=true`) and the answer is yes."""
     sealed: bool = False
     """Whether the log's published tree was seen to cover it; asked for by `sealed=true`."""
 

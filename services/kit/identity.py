@@ -35,7 +35,7 @@ SCOPES = {
     "event:write": "append events",
     "decision:make": "approve and reject, as a person",
     "act-as": "act for a person (our own services)",
-    "role:write": "assign and revoke roles: appoint approvers",
+    "role:write": "assign roles, link accounts, declare freezes: say who may approve, and when",
     "redact": "ask for and agree to the removal of an event's content",
     "admin": "replay quarantined deliveries, manage",
 }

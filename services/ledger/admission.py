@@ -19,6 +19,7 @@ OURS_ALONE = frozenset(
     {
         f"{OURS}decision.recorded.v1",
         f"{OURS}policy.activated.v1",
+        f"{OURS}permit.issued.v1",
     }
 )
 """Types that only a service of ours may write: others would trust them as judged by us."""
@@ -36,9 +37,14 @@ _OWN_SUBJECT = re.compile(r"event:[0-9]+", re.ASCII)
 """What stands for an event by its position."""
 NEEDED = {
     **dict.fromkeys(OURS_ALONE, "act-as"),
-    # Whoever hands out roles decides who may approve.
+    # Whoever hands out roles, or says whose an account is, decides who may approve; whoever lifts a
+    # freeze opens a gate.
     f"{OURS}role.assigned.v1": "role:write",
     f"{OURS}role.revoked.v1": "role:write",
+    f"{OURS}identity.linked.v1": "role:write",
+    f"{OURS}identity.unlinked.v1": "role:write",
+    f"{OURS}freeze.declared.v2": "role:write",
+    f"{OURS}freeze.lifted.v1": "role:write",
 }
 """Type → the scope that it needs besides `event:write`."""
 

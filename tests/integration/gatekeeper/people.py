@@ -15,7 +15,7 @@ from tests.unit.gatekeeper.told import GATE, RELEASE
 
 ROOT = Path(__file__).parents[3]
 ROSA, QI, HAL = "acme:rosa", "acme:qi", "acme:hal"
-SETTINGS = GatekeeperSettings(policies=ROOT / "deploy/policies")
+SETTINGS = GatekeeperSettings(policies=ROOT / "tests/golden/decisions")
 
 
 class Caller:

@@ -41,7 +41,7 @@ async def test_an_unknown_outcome_is_settled_by_sending_the_same_id_again(
 
 
 def versioned(version: int, extra: str = "") -> dict[str, str]:
-    text = (ROOT / "deploy/policies/standard.yaml").read_text()
+    text = (ROOT / "tests/golden/decisions/policy.yaml").read_text()
     return {"standard": text.replace("version: 1", f"version: {version}") + extra}
 
 

@@ -195,11 +195,11 @@ async def test_policies_show_the_text_that_judges(caller: Caller) -> None:
     (policy,) = (await caller.send("GET", "/policies")).json()["policies"]
     assert (policy["name"], policy["version"], policy["valid"]) == ("standard", 1, True)
     assert policy["gates"] == ["deploy:staging", "deploy:production"]
-    assert policy["content"] == (ROOT / "deploy/policies/standard.yaml").read_text()
+    assert policy["content"] == (ROOT / "tests/golden/decisions/policy.yaml").read_text()
 
 
 async def test_a_policy_text_can_be_validated(caller: Caller) -> None:
-    text = (ROOT / "deploy/policies/standard.yaml").read_bytes()
+    text = (ROOT / "tests/golden/decisions/policy.yaml").read_bytes()
     good = (await caller.send("POST", "/policies/validate", text)).json()
     assert (good["valid"], good["problems"], good["version"]) == (True, [], 1)
     broken = text.replace(b"count: 2", b"count: 0")

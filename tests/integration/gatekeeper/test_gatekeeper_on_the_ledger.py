@@ -26,7 +26,7 @@ from services.ledger import service as ledger_service
 from services.ledger.settings import LedgerSettings
 from tests.unit.gatekeeper.told import GATE, RELEASE, Told
 
-POLICIES = Path(__file__).parents[3] / "deploy/policies"
+POLICIES = Path(__file__).parents[3] / "tests/golden/decisions"
 SCOPES = frozenset({"role:write", "read", "event:write", "decision:make", "act-as"})
 ROSA = Principal("acme:rosa", "A3")
 pytestmark = pytest.mark.postgres
@@ -38,6 +38,8 @@ class House:
 
     ledger: HttpLedger
     gatekeeper: Client
+    second: Client
+    """Another gatekeeper of the same ledger."""
     writer: HttpLedger
     """Reached with a key that may append events, and nothing else."""
 
@@ -74,16 +76,18 @@ async def house(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     )
     settings = GatekeeperSettings(policies=POLICIES)
     gatekeeper = gatekeeper_service.build(shared, settings, ring, HttpLedger(clients[0]))
+    second = gatekeeper_service.build(shared, settings, ring, HttpLedger(clients[1]))
     caller = Client("http://gatekeeper", _key(ring, "projector"), gatekeeper.app)
+    other = Client("http://second", _key(ring, "console"), second.app)
     async with AsyncExitStack() as stack:
-        for client in (*clients, caller):
+        for client in (*clients, caller, other):
             stack.push_async_callback(client.close)
         await stack.enter_async_context(ledger.run())
         await stack.enter_async_context(gatekeeper.run())
         async with asyncio.timeout(10):
             while await gatekeeper.checks["policy"]():  # noqa: ASYNC110 - nothing tells us
                 await asyncio.sleep(0.02)
-        yield House(HttpLedger(clients[1]), caller, HttpLedger(clients[2]))
+        yield House(HttpLedger(clients[1]), caller, other, HttpLedger(clients[2]))
 
 
 def story() -> Told:

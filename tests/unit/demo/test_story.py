@@ -17,7 +17,7 @@ from demo.steps import Ask, Facts, Step, Story, Vote, Webhook
 from services.gatekeeper import policy
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
-POLICY = Path(__file__).parents[3] / "deploy/policies/standard.yaml"
+POLICY = Path(__file__).parents[3] / "tests/golden/decisions/policy.yaml"
 
 
 @pytest.fixture(scope="module")

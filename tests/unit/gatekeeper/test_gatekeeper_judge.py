@@ -20,7 +20,7 @@ from tests.unit.gatekeeper.told import GATE, MANIFEST, OTHER_MANIFEST, RELEASE, 
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "decisions"
-STANDARD = load((ROOT / "deploy/policies/standard.yaml").read_text(), "standard.yaml")
+STANDARD = load((GOLDEN / "policy.yaml").read_text(), "standard.yaml")
 QI, FAY, ROSA, SEC, CAB1, CAB2 = (f"acme:{n}" for n in ("qi", "fay", "rosa", "sec", "olu", "edith"))
 ROLES = {"qa": (QI, FAY), "release-manager": (ROSA,), "security": (SEC,), "cab": (CAB1, CAB2, ROSA)}
 
@@ -104,7 +104,7 @@ def test_no_policy_denies_and_says_why() -> None:
 
 
 def test_nothing_that_applies_denies() -> None:
-    text = (ROOT / "deploy/policies/standard.yaml").read_text()
+    text = (GOLDEN / "policy.yaml").read_text()
     only = load(text[: text.index("- id: deploy:production")].replace(
         "max_failed: 0}", "max_failed: 0, when: {type: [hotfix]}}").replace(
         "name: ci}", "name: ci, when: {type: [hotfix]}}").replace(

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from contracts.payloads.plan import ReleaseType
 from services.gatekeeper.activating import read_folder
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.policy import Applied, NoPolicy, PolicyFaultsError, load, select
 from services.gatekeeper.rules.schema import Approvals
+from tests.unit.gatekeeper.told import RELEASE, Told
 
 POLICIES = Path(__file__).parents[3] / "deploy" / "policies"
 HEAD = "apiVersion: release-ledger/v1\nkind: ReleasePolicy\n"
@@ -31,11 +33,45 @@ def faults(text: str) -> list[str]:
     return caught.value.faults
 
 
-def test_the_starter_policy_is_valid_and_named_by_the_digest_of_its_bytes() -> None:
-    text = read_folder(POLICIES)["standard"]
-    ref = load(text).ref
-    assert (ref.name, ref.version) == ("standard", 1)
-    assert ref.digest == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+def test_the_starter_policies_are_valid_and_named_by_the_digest_of_their_bytes() -> None:
+    texts = read_folder(POLICIES)
+    assert set(texts) == {"standard", "major", "hotfix", "data-migration", "emergency"}
+    for name, text in texts.items():
+        ref = load(text).ref
+        assert (ref.name, ref.digest) == (
+            name,
+            f"sha256:{hashlib.sha256(text.encode()).hexdigest()}",
+        )
+
+
+@pytest.mark.parametrize(
+    ("type_", "labels", "name"),
+    [
+        ("minor", (), "standard"),
+        ("config", ("pci",), "standard"),
+        ("major", (), "major"),
+        ("hotfix", (), "hotfix"),
+        ("minor", ("data-migration",), "data-migration"),
+        ("hotfix", ("emergency",), "emergency"),
+        ("major", ("data-migration", "emergency"), "emergency"),
+    ],
+)
+def test_exactly_one_starter_policy_answers_for_each_tier_of_risk(
+    type_: ReleaseType, labels: tuple[str, ...], name: str
+) -> None:
+    known = [load(text) for text in read_folder(POLICIES).values()]
+    told = Told()
+    data = {"release_id": RELEASE, "name": "P", "service_ids": ["pay"], "owner": "acme:hal"}
+    told.tell("release.planned.v1", data | {"release_type": type_, "labels": list(labels)})
+    for gate in ("deploy:staging", "deploy:production"):
+        found = select(known, told.facts(gate))
+        assert isinstance(found, Applied), found
+        assert found.ref.name == name
+
+
+def test_a_release_that_nobody_planned_passes_no_starter_policy() -> None:
+    known = [load(text) for text in read_folder(POLICIES).values()]
+    assert isinstance(select(known, Facts("r", "deploy:production")), NoPolicy)
 
 
 def test_all_faults_are_reported_at_once_each_at_its_place() -> None:

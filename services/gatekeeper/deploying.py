@@ -1,0 +1,87 @@
+"""Deploying: a permit is used up by the deployment that begins under it.
+
+Whatever the permit says, the gate is judged once more at that moment, freezes and withdrawn
+approvals included; the deployment is recorded with expectations on all that was read, and on the
+permit. So of two that use it at the same time one is refused, and so is one whose gate has shut.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from contracts.event import Receipt
+from contracts.payloads.deploy import DeploymentKind, DeploymentStarted
+from contracts.payloads.model import Environment, Tier
+from contracts.problem import Conflict, Invalid, PreconditionFailed
+from services.gatekeeper import permits
+from services.gatekeeper.deciding import TRIES, Decider, Judged, envelope, stamp
+from services.kit import clock
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is about to be deployed, as the pipeline says."""
+
+    deployment_id: str
+    service: str
+    artifact_digest: str
+    tier: Tier
+    kind: DeploymentKind
+    trigger: str
+    uri: str | None = None
+
+
+async def begin(decider: Decider, permit_id: str, start: Start) -> Receipt:
+    """Use a permit and record that the deployment has begun.
+
+    Raises `NotFound` for an unknown permit, `Conflict` for one that was used, `PreconditionFailed`
+    for one that has expired or whose gate is shut by now, `Invalid` for another artefact. Sent
+    again with the same deployment id after a lost answer, it gives the first receipt.
+    """
+    key = f"permit:{permit_id}"
+    event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{key}/{start.deployment_id}"))
+    for _ in range(TRIES):
+        page = await decider.reader.history(key)
+        if page.version > 1 and page.events[1].event["id"] == event_id:
+            first = page.events[1]
+            return Receipt(
+                ledger=decider.name, position=first.position, versions=first.versions,
+                event_id=event_id, source=first.event["source"], commitment=first.commitment,
+                recorded_at=first.recorded_at,
+            )  # fmt: skip
+        permit = permits.check(page, clock.now())
+        judged = await decider.dry_run(permit.release_id, permit.gate)
+        _check(judged, permit.target_digest, start)
+        payload = DeploymentStarted(
+            deployment_id=start.deployment_id,
+            intent_id=permit_id,
+            service=start.service,
+            environment=Environment(id=permit.environment, tier=start.tier),
+            artifact_digest=start.artifact_digest,
+            kind=start.kind,
+            planned=judged.decision.decision == "allow",
+            trigger=start.trigger,
+            release_id=permit.release_id,
+            permit_id=permit_id,
+            **({"uri": start.uri} if start.uri else {}),
+        )
+        event = envelope(payload, f"release:{permit.release_id}", stamp(), event_id)
+        try:
+            return await decider.append(event, judged.decision.read_set | {key: page.version})
+        except Conflict:
+            continue
+    raise Conflict(f"what the permit rests on moved {TRIES} times; ask again")
+
+
+def _check(judged: Judged, digest: str, start: Start) -> None:
+    decision = judged.decision
+    if decision.decision not in permits.ALLOWED:
+        raise PreconditionFailed(f"the gate is shut by now: {decision.summary}",
+                                 moved={"decision": decision.decision})  # fmt: skip
+    if decision.artefact != digest:
+        raise PreconditionFailed("there is another candidate by now; ask for a permit for it",
+                                 moved={"target_digest": decision.artefact})  # fmt: skip
+    if start.artifact_digest not in judged.facts.artifacts():
+        detail = f"{start.artifact_digest} is not in the candidate that the permit is for"
+        raise Invalid(detail, errors=[{"pointer": "/artifact_digest", "detail": detail}])

@@ -1,0 +1,69 @@
+"""The command about decisions: every one judged once more, to the byte."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+import uvloop
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from contracts.problem import Problem
+from services import run
+from services.gatekeeper.reading import Reader
+from services.gatekeeper.replaying import Replayed, replay_all
+from services.kit.remote import Client, HttpLedger
+from services.kit.settings import SettingsError
+
+decisions = typer.Typer(help="Decisions: judge them once more.", no_args_is_help=True)
+DIFFERS = 9
+"""Exit code where a decision could not be made again."""
+Url = Annotated[str, typer.Option(help="the ledger service, such as https://ledger.example.com")]
+Key = Annotated[str, typer.Option(envvar="RLG_API_KEY", help="an API key with the scope read")]
+
+
+@decisions.command("replay")
+def replay(
+    *,
+    url: Url,
+    api_key: Key,
+    ledger: Annotated[str, typer.Option(help="the ledger's name")] = "main",
+    first: Annotated[int, typer.Option("--from", min=1, help="the first position")] = 1,
+    last: Annotated[int | None, typer.Option("--to", min=1, help="the last position")] = None,
+) -> None:
+    """Judge every decision once more from what it had read. Names the first one that differs.
+
+    Exit code 0: all are the same to the byte, or were judged by another version of the engine,
+    which is told; 9: one differs or cannot be read; 1: the ledger does not answer.
+    """
+    try:
+        found = uvloop.run(_replay(Client(url, api_key), ledger, first, last))
+    except Problem as problem:
+        raise SettingsError(f"not all was looked at: {problem}") from None
+    counts = {outcome: sum(each.outcome == outcome for each in found)
+              for outcome in ("same", "other_engine", "different", "unreadable")}  # fmt: skip
+    run.say(
+        ", ".join(f"{number} {outcome.replace('_', ' ')}" for outcome, number in counts.items())
+    )
+    wrong = [each for each in found if each.outcome in {"different", "unreadable"}]
+    if wrong:
+        run.say(f"position {wrong[0].position}, decision {wrong[0].decision_id}: "
+                f"{wrong[0].outcome}: {wrong[0].difference}")  # fmt: skip
+        raise typer.Exit(DIFFERS)
+
+
+async def _replay(client: Client, ledger: str, first: int, last: int | None) -> list[Replayed]:
+    columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    http = HttpLedger(client)
+    found: list[Replayed] = []
+    try:
+        with Progress(*columns, transient=True) as progress:
+            task = progress.add_task("judging", total=None)
+            walk = replay_all(http, ledger, Reader(http, ledger, ()), first, last)
+            async for at, end, replayed in walk:
+                progress.update(task, completed=max(0, at - first + 1), total=end - first + 1)
+                if replayed is not None:
+                    found.append(replayed)
+    finally:
+        await client.close()
+    return found
