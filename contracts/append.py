@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.event import MAX_BATCH, Receipt
+from contracts.event import MAX_BATCH, HistoryPage, Receipt
 
 MAX_EXPECTED = 1000
 
@@ -55,3 +55,11 @@ class HeadOfLedger(BaseModel):
     epoch: int
     position: int
     commitment: str
+
+
+class Histories(BaseModel):
+    """The beginnings of several histories, all as of one position."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    histories: list[HistoryPage]

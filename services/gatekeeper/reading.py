@@ -83,17 +83,23 @@ class Reader:
     async def histories(
         self, subjects: Iterable[str], as_of: str | None = None
     ) -> list[HistoryPage]:
-        """Return several histories, each once."""
-        keys = dict.fromkeys(subjects)
-        return list(await asyncio.gather(*(self.history(key, as_of) for key in keys)))
+        """Return several histories, each once, as the newest majors tell them."""
+        keys = list(dict.fromkeys(subjects))
+        if not keys:
+            return []
+        pages = await self._ledger.histories(self._name, keys, as_of=as_of)
+        return [_told(page) for page in pages]
 
     async def history(self, key: str, as_of: str | None = None) -> HistoryPage:
         """Return a history as the newest majors tell it, or raise `Unavailable`."""
-        page = await self._ledger.history(self._name, key, as_of=as_of)
-        try:
-            return upcasting.history(page)
-        except upcasting.CannotRead as error:  # nothing is decided on a guess
-            raise Unavailable(f"{key} cannot be judged: {error}") from None
+        return _told(await self._ledger.history(self._name, key, as_of=as_of))
+
+
+def _told(page: HistoryPage) -> HistoryPage:
+    try:
+        return upcasting.history(page)
+    except upcasting.CannotRead as error:  # nothing is decided on a guess
+        raise Unavailable(f"{page.subject} cannot be judged: {error}") from None
 
 
 async def _around(release: HistoryPage, pages: _Pages) -> list[HistoryPage]:

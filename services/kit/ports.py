@@ -54,6 +54,11 @@ class Ledger(Protocol):
         A subject that nobody has named yet has version 0 and no events.
         """
 
+    async def histories(
+        self, ledger: str, subjects: Sequence[str], *, as_of: str | None = None
+    ) -> list[HistoryPage]:
+        """Return several histories in one snapshot, in the order asked; `as_of` is a position."""
+
     async def event(self, ledger: str, position: int) -> RecordedEvent:
         """Return one event, or raise `NotFound`."""
 

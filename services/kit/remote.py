@@ -10,6 +10,7 @@ from urllib.parse import quote
 import httpx2
 
 from contracts import ijson, problem
+from contracts.append import Histories
 from contracts.event import Event, HistoryPage, Page, Receipt, RecordedEvent
 from services.kit.identity import HEADER_ACTS_FOR, HEADER_ASSURANCE
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 LONG_POLL_SECONDS = 20
 HISTORY_PAGE = 1000
+HISTORIES = 32
+"""Histories in one request: their names fit a URL."""
 
 
 class Client:
@@ -39,7 +42,7 @@ class Client:
             headers={"authorization": f"Bearer {key}"} if key else {},
         )
 
-    async def get(self, path: str, **params: str | float | None) -> Any:
+    async def get(self, path: str, **params: str | float | Sequence[str] | None) -> Any:
         """GET a JSON document."""
         given = {name: value for name, value in params.items() if value is not None}
         return await self._send("GET", path, params=given)
@@ -148,6 +151,26 @@ class HttpLedger:
                 return page.model_copy(update={"events": events})
             if not page.events:
                 raise problem.Unavailable(f"the history of {subject} ends before its version")
+
+    async def histories(
+        self, ledger: str, subjects: Sequence[str], *, as_of: str | None = None
+    ) -> list[HistoryPage]:
+        """See `ports.Ledger.histories`. Long ones are read to their end one by one."""
+        found: list[HistoryPage] = []
+        for start in range(0, len(subjects), HISTORIES):
+            asked = subjects[start : start + HISTORIES]
+            path = f"/v1/ledgers/{ledger}/histories"
+            answer = await self._client.get(path, subject=asked, as_of=as_of)
+            pages = Histories.model_validate(answer).histories
+            as_of = as_of or str(pages[0].head)
+            found += [await self._whole(ledger, page, as_of) for page in pages]
+        return found
+
+    async def _whole(self, ledger: str, page: HistoryPage, as_of: str) -> HistoryPage:
+        if len(page.events) >= page.version:
+            return page
+        rest = await self.history(ledger, page.subject, after_version=len(page.events), as_of=as_of)
+        return page.model_copy(update={"events": [*page.events, *rest.events]})
 
     async def quarantined(self, ledger: str) -> int:
         """Return how many deliveries stand in quarantine."""

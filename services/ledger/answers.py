@@ -72,6 +72,12 @@ def history(subject: str, window: HistoryWindow, checkpoint: bytes) -> Answer:
     return Answer(b"".join((named, b',"events":', _array(window.events), tail)))
 
 
+def histories(found: Iterable[tuple[str, HistoryWindow]]) -> Answer:
+    """Answer with `contracts.event.Histories`."""
+    pages = (history(subject, window, b"").body for subject, window in found)
+    return Answer(b'{"histories":[' + b",".join(map(bytes, pages)) + b"]}")
+
+
 def lines(events: Iterable[Recorded]) -> bytes:
     """Return events as NDJSON."""
     return b"".join(recorded.as_json() + b"\n" for recorded in events)

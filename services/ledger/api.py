@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Security
 from fastapi.security import HTTPBearer
 from starlette.responses import Response, StreamingResponse
 
-from contracts.append import GroupAppend, HeadOfLedger, Result, Results
+from contracts.append import GroupAppend, HeadOfLedger, Histories, Result, Results
 from contracts.event import HistoryPage, Page, RecordedEvent
 from services.kit.hot import Ask, Front
 from services.kit.identity import Principal
@@ -182,6 +182,20 @@ async def history(
 ) -> Response:
     """Give a subject's events in order of version, as of a position or an RFC 3339 time."""
     return await hot.history(desk, ledger, subject, HistoryQuery(after_version, as_of, limit))
+
+
+@router.get(
+    "/histories", tags=["read"], dependencies=_may_read,
+    responses={200: {"model": Histories}}, response_class=Response,
+)  # fmt: skip
+async def histories(
+    ledger: str,
+    desk: AtDesk,
+    subject: Annotated[list[str], Query(min_length=1, max_length=64)],
+    as_of: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
+) -> Response:
+    """Give the beginnings of up to 64 histories in one snapshot: as of a position, else of now."""
+    return await hot.histories(desk, ledger, subject, as_of)
 
 
 @router.get("/head", tags=["read"], dependencies=_may_read)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -144,6 +144,21 @@ async def history(desk: Desk, ledger: str, subject: str, query: HistoryQuery) ->
         limit=query.limit,
     )
     return answers.history(subject, window, desk.published.member(ledger))
+
+
+async def histories(
+    desk: Desk, ledger: str, subjects: Sequence[str], position: int | None
+) -> Response:
+    """Give the beginnings of several histories as of one position; see the route."""
+    for subject in subjects:
+        if not is_key(subject):
+            raise Invalid(f"{subject!r} is not a subject key of the form kind:id")
+    head = (await desk.reader.head(ledger))[0] if position is None else position
+    windows = [
+        await desk.reader.history(ledger, subject, as_of=head, limit=MAX_LIMIT)
+        for subject in subjects
+    ]
+    return answers.histories(zip(subjects, windows, strict=True))
 
 
 Found: TypeAlias = tuple[str, Handler]

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.postgres
 
 
 async def permit(house: House) -> str:
-    body = {"release": RELEASE, "gate": GATE}
+    body: dict[str, Any] = {"release": RELEASE, "gate": GATE}
     return str(
         (await house.gatekeeper.post("/v1/decisions?permit=true", body))["permit"]["permit_id"]
     )
@@ -37,8 +37,8 @@ async def test_of_many_that_use_a_permit_at_once_one_begins(house: House) -> Non
         given = await permit(house)
 
         async def begin(n: int, given: str = given) -> Any:
-            body = {"deployment_id": f"{given}-{n}", "service": "pay", "artifact_digest": IMAGE,
-                    "tier": "production", "trigger": "t"}  # fmt: skip
+            body: dict[str, Any] = {"deployment_id": f"{given}-{n}", "service": "pay"}
+            body |= {"artifact_digest": IMAGE, "tier": "production", "trigger": "t"}
             return await house.gatekeeper.post(f"/v1/permits/{given}/deployments", body)
 
         came = await asyncio.gather(*(begin(n) for n in range(8)), return_exceptions=True)

@@ -74,6 +74,11 @@ class MemoryLedger:
         self._check()
         return self.told.page(subject, None if as_of is None else int(as_of))
 
+    async def histories(
+        self, ledger: str, subjects: Sequence[str], *, as_of: str | None = None
+    ) -> list[HistoryPage]:
+        return [await self.history(ledger, subject, as_of=as_of) for subject in subjects]
+
     async def event(self, ledger: str, position: int) -> RecordedEvent:
         if not 0 < position <= len(self.told.events):
             raise NotFound
