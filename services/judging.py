@@ -1,7 +1,8 @@
-"""The command about decisions: every one judged once more, to the byte."""
+"""The commands about decisions: each judged once more, to the byte or by another policy."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from contracts.problem import Problem
 from services import run
+from services.gatekeeper.backtesting import Backtest, Remembered, backtest
+from services.gatekeeper.policy import Policy, PolicyFaultsError, load
 from services.gatekeeper.reading import Reader
 from services.gatekeeper.replaying import Replayed, replay_all
 from services.kit.remote import Client, HttpLedger
@@ -50,6 +53,65 @@ def replay(
         run.say(f"position {wrong[0].position}, decision {wrong[0].decision_id}: "
                 f"{wrong[0].outcome}: {wrong[0].difference}")  # fmt: skip
         raise typer.Exit(DIFFERS)
+
+
+@decisions.command("backtest")
+def try_policy(
+    file: Annotated[Path, typer.Argument(help="the policy document", exists=True, dir_okay=False)],
+    *,
+    url: Url,
+    api_key: Key,
+    ledger: Annotated[str, typer.Option(help="the ledger's name")] = "main",
+    first: Annotated[int, typer.Option("--from", min=1, help="the first position")] = 1,
+    last: Annotated[int | None, typer.Option("--to", min=1, help="the last position")] = None,
+) -> None:
+    """Say what a policy would have decided wherever a decision was made. Records nothing.
+
+    Reads the ledger from its beginning and keeps it in memory, some 3 kB an event.
+    """
+    try:
+        candidate = load(file.read_text(encoding="utf-8"), str(file))
+        found = uvloop.run(_backtest(Client(url, api_key), ledger, candidate, first, last))
+    except PolicyFaultsError as error:
+        raise SettingsError(f"the policy is not valid:\n{error}") from None
+    except Problem as problem:
+        raise SettingsError(f"the ledger was not read to its end: {problem}") from None
+    for line in told(found):
+        run.say(line)
+
+
+def told(found: Backtest) -> list[str]:
+    """Return a backtest in words."""
+    lines = [f"{found.decisions} decisions, {found.covered} of them for this policy to answer"]
+    for (was, would_be), count in sorted(found.verdicts.items()):
+        lines.append(f"{count:>8}  {was} → {would_be}" + ("" if was == would_be else "  *"))
+    lines += [f"position {c.position}, {c.release} at {c.gate}: {c.was} → {c.would_be}: {c.summary}"
+              for c in found.changes]  # fmt: skip
+    lines.append(f"{len(found.releases)} releases affected: {', '.join(found.releases) or '-'}")
+    lines.append(f"waiting: {found.added} added, {found.saved} saved; "
+                 f"{len(found.never)} that passed would not have yet")  # fmt: skip
+    lines.append(f"would have blocked {len(found.blocked)} of the {len(found.failed)} releases "
+                 "that were let pass and failed")  # fmt: skip
+    return lines
+
+
+async def _backtest(
+    client: Client, ledger: str, candidate: Policy, first: int, last: int | None
+) -> Backtest:
+    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    http, history = HttpLedger(client), Remembered()
+    try:
+        with Progress(*columns, transient=True) as progress:
+            task = progress.add_task("reading", total=None)
+            while True:
+                page = await http.page(ledger, len(history.events), limit=1000)
+                history.extend(page.events)
+                progress.update(task, completed=len(history.events), total=page.head)
+                if len(history.events) >= min(page.head, last or page.head):
+                    break
+    finally:
+        await client.close()
+    return await backtest(history, ledger, candidate, first, last)
 
 
 async def _replay(client: Client, ledger: str, first: int, last: int | None) -> list[Replayed]:

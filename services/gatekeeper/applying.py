@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cached_property
 
 from contracts.decision import RuleResult
 from services.gatekeeper import cel
+from services.gatekeeper.cel_facts import CelFacts
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.rules import (
     approvals,
@@ -44,7 +46,6 @@ class Asked:
 
     def __init__(self, gate: Gate, facts: Facts, as_of: datetime) -> None:
         self._gate, self._facts, self._as_of = gate, facts, as_of
-        self._seen = expression.seen(facts)
         self.people = [
             (stage.id, rule)
             for stage, top in gate.rules()
@@ -54,6 +55,10 @@ class Asked:
         ]
         """The rules that ask people of this release, each with its stage."""
         self._approved = approvals.judge(self.people, facts, as_of)
+
+    @cached_property
+    def _seen(self) -> CelFacts:
+        return expression.seen(self._facts)
 
     def applies(self, rule: Rule) -> bool | cel.CelError:
         """Say whether a rule is asked of this release. What is not known is taken to match."""

@@ -104,8 +104,9 @@ class Facts:
 
     def held(self, roles: Iterable[str], stamp: Stamp) -> set[str]:
         """Return who held one of `roles` for every service when something was recorded."""
-        then = [h for h in self.holdings if h.at(stamp)]
-        return set(self._holders(roles, then, stamp.recorded_at))
+        wanted = set(roles)
+        then = [h for h in self.holdings if h.role in wanted and h.at(stamp)]
+        return set(self._holders(wanted, then, stamp.recorded_at)) if then else set()
 
     def _holders(
         self, roles: Iterable[str], holdings: list[Holding], as_of: datetime

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable
 
 from contracts import ijson
-from contracts.event import OURS, HistoryPage, RecordedEvent
+from contracts.event import OURS, HistoryPage, RecordedEvent, parse_time
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.folds import HANDLERS
 from services.gatekeeper.records import Stamp
@@ -43,7 +43,8 @@ def fold(release: str, gate: str, pages: Iterable[HistoryPage]) -> Facts:
         else:
             mine |= events
     facts.digest = _digest(read)
-    facts.newest = max((event.recorded for event in read.values()), default=None)
+    last = max((event.recorded_at for event in read.values()), default=None)  # one format: as text
+    facts.newest = parse_time(last) if last else None
     _take_all(facts, mine)
     for name, events in theirs.items():
         facts.others[name] = _take_all(Facts(name, gate), events)
@@ -60,16 +61,16 @@ def _digest(events: dict[int, RecordedEvent]) -> str:
 
 
 def _take_all(facts: Facts, events: dict[int, RecordedEvent]) -> Facts:
-    for position, event in sorted(events.items()):
-        if event.type not in _MADE:
-            _take(facts, event, Stamp(position, event.occurred_at, event.recorded))
+    for _, event in sorted(events.items()):
+        _take(facts, event)
     facts.ties = [tie for tie in facts.ties if tie.sha not in facts.merges]
     return facts
 
 
-def _take(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
-    name = event.type.removeprefix(OURS)
-    if not event.type.startswith(OURS) or name not in HANDLERS:
+def _take(facts: Facts, event: RecordedEvent) -> None:
+    type_ = event.type
+    name = type_.removeprefix(OURS)
+    if not type_.startswith(OURS) or name not in HANDLERS:
         return
     if event.redacted:
         # It may have been a no: what names several releases is taken to have been about this one.
@@ -77,7 +78,13 @@ def _take(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
         if name in _OF_ALL or not names or facts.release in names:
             facts.removed.append(event.position)
     elif name in _OF_ALL or event.data.get("release_id") in {None, facts.release}:
-        HANDLERS[name](facts, event, stamp)
+        HANDLERS[name](facts, event, _stamp(event))
+
+
+def _stamp(event: RecordedEvent) -> Stamp:
+    recorded = parse_time(event.recorded_at)
+    said = event.event.get("time")
+    return Stamp(event.position, parse_time(said) if said else recorded, recorded)
 
 
 def _names(event: RecordedEvent) -> set[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from contracts import subject, upcasting
 from contracts.catalogue import type_of
@@ -23,7 +23,6 @@ from services.gatekeeper.folding import fold
 from services.gatekeeper.rules.schema import Approvals
 from services.gatekeeper.rules.waivers import covers
 from services.gatekeeper.schema import Gate
-from services.kit.ports import Ledger
 
 _CANDIDATE = type_of(ReleaseCandidateCreated)
 _OF_DEPLOYMENTS = frozenset({"verification", "analysis"})
@@ -41,10 +40,24 @@ class Read:
     applied: policy.Applied | policy.NoPolicy
 
 
+class Histories(Protocol):
+    """The part of `ports.Ledger` that is read."""
+
+    async def history(
+        self, ledger: str, subject: str, *, after_version: int = 0, as_of: str | None = None
+    ) -> HistoryPage:
+        """See `ports.Ledger.history`."""
+
+    async def histories(
+        self, ledger: str, subjects: Sequence[str], *, as_of: str | None = None
+    ) -> list[HistoryPage]:
+        """See `ports.Ledger.histories`."""
+
+
 class Reader:
     """Reads histories of one ledger, in one snapshot a question."""
 
-    def __init__(self, ledger: Ledger, name: str, policies: Sequence[str]) -> None:
+    def __init__(self, ledger: Histories, name: str, policies: Sequence[str]) -> None:
         self._ledger, self._name = ledger, name
         self._policies = [f"policy:{each}" for each in policies]
 
@@ -58,13 +71,21 @@ class Reader:
             return await self.histories(subjects, str(first.head))
 
         texts, around = await asyncio.gather(pages(self._policies), _around(first, pages))
-        known = [first, *around]
-        draft = fold(release, gate, known)
-        applied = active.select(texts, draft)
-        if isinstance(applied, policy.Applied):
-            known += await pages(_asked(applied.gate, draft))
-            known += await pages(_ended(applied.gate, fold(release, gate, known)))
-        return Read(fold(release, gate, [*known, *texts]), applied)
+        applied = active.select(texts, fold(release, gate, [first, *around]))
+        return await _all(gate, [first, *around], texts, applied, pages)
+
+    async def read_for(
+        self, release: str, gate: str, candidate: policy.Policy, position: int
+    ) -> Read:
+        """Read what a question would have rested on at a position, had `candidate` judged alone."""
+        first = await self.history(f"release:{release}", str(position))
+
+        async def pages(subjects: Iterable[str]) -> list[HistoryPage]:
+            return await self.histories(subjects, str(position))
+
+        around = await _around(first, pages)
+        applied = policy.select([candidate], fold(release, gate, [first, *around]))
+        return await _all(gate, [first, *around], [], applied, pages)
 
     async def read_again(self, release: str, gate: str, read_set: Mapping[str, int]) -> Read:
         """Read what a decision has rested on, as it was then."""
@@ -93,6 +114,21 @@ class Reader:
     async def history(self, key: str, as_of: str | None = None) -> HistoryPage:
         """Return a history as the newest majors tell it, or raise `Unavailable`."""
         return _told(await self._ledger.history(self._name, key, as_of=as_of))
+
+
+async def _all(
+    gate: str,
+    known: list[HistoryPage],
+    texts: list[HistoryPage],
+    applied: policy.Applied | policy.NoPolicy,
+    pages: _Pages,
+) -> Read:
+    """Read what the rules of the gate ask for besides. `known` begins with the release's."""
+    release = known[0].subject.removeprefix("release:")
+    if isinstance(applied, policy.Applied):
+        known = [*known, *await pages(_asked(applied.gate, fold(release, gate, known)))]
+        known += await pages(_ended(applied.gate, fold(release, gate, known)))
+    return Read(fold(release, gate, [*known, *texts]), applied)
 
 
 def _told(page: HistoryPage) -> HistoryPage:
