@@ -15,6 +15,7 @@ from bench import (
     explain,
     freshness,
     growth,
+    judge,
     pack,
     read,
     readmodels,
@@ -27,7 +28,7 @@ from deploy.embedded import EmbeddedUnavailable
 
 BENCHES = {
     bench.NAME: bench.run
-    for bench in (append, edge, read, growth, freshness, seal, verify, pack, relay)
+    for bench in (append, edge, read, growth, freshness, seal, verify, pack, relay, judge)
 } | {readmodels.RUNNER: readmodels.run_runner, readmodels.REBUILD: readmodels.run_rebuild}
 TOOLS = {explain.NAME: explain.run}
 """Not run unless asked for: they measure nothing."""
