@@ -35,8 +35,7 @@ def parse_time(text: str) -> datetime:
     if not _RFC3339.fullmatch(text):
         raise ValueError("is not an RFC 3339 timestamp, for example 2026-03-01T12:00:00Z")
     try:  # digits beyond microseconds are cut by `fromisoformat`
-        moment = datetime.fromisoformat(text.upper())
-        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("is not a date that exists") from None
 
