@@ -2,7 +2,8 @@
 
 `runner` is the product's on a Kafka feed: the records are in the topic already, from the ledger's
 first event to its last; rows, entries and cursor are committed. `raw_consume` reads the same
-records with aiokafka and decodes each with the standard library's JSON.
+records with aiokafka and decodes each with the standard library's JSON. `eventsourcing_runner` is
+a peer (`peers/projection.py`) on the same tables, with the first of the same events.
 
 `rebuild` is the product's, over HTTP from a ledger in a process of its own, with its check and the
 flip. `keyset_read` reads the same rows of the ledger by asyncpg, 1,000 a page, each after the last
@@ -14,22 +15,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 from unittest import mock
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.asked import Asked
+from bench.cells import MissingPeer
 from bench.meters import forget_peak, own_cpu, peak_mb
 from bench.ours import working
 from bench.product import ledger_alone
 from bench.relay import relayed
 from bench.report import Book, ratio_table
 from bench.sealed import filled
-from bench.servers import broker, databases
+from bench.servers import Databases, broker, databases
 from contracts import topics
 from contracts.event import Page
 from services.kit import clock, database
@@ -42,8 +47,15 @@ from services.projector.runner import Runner
 from services.projector.writing import Projection
 
 RUNNER, REBUILD = "runner", "rebuild"
+RAW, PEER = "raw_consume", "eventsourcing_runner"
+RATIOS = {"vs_raw_consume": (RUNNER, RAW), "vs_eventsourcing_runner": (RUNNER, PEER)}
+EVENTS = 50_000
+"""Unless asked for: no cell takes much longer than half a minute."""
+PEER_EVENTS = 10_000
+"""At most, for the peer: a rate is what counts."""
 _PLACE = TopicPartition(topics.EVENTS, EVENTS_PARTITION)
 _EMPTY = """
+DROP TABLE IF EXISTS public.readmodels_tracking;
 DELETE FROM projector.cursor; DELETE FROM projector.generation;
 TRUNCATE {0}
 """
@@ -84,27 +96,37 @@ async def _from_the_first(bootstrap: str, *_: object) -> AsyncIterator[Tail]:
         await consumer.stop()
 
 
+Cell: TypeAlias = tuple[int, Callable[[], Awaitable[float]]]
+"""How many events, and what projects or reads them all and returns when the last one was there."""
+
+
 async def run_runner(asked: Asked) -> str:
-    """Measure `runner` and `raw_consume`."""
-    book = Book(RUNNER, (RUNNER, "raw_consume"))
+    """Measure `runner`, `raw_consume` and `eventsourcing_runner`."""
+    book = Book(RUNNER, (RUNNER, RAW, PEER))
     async with databases() as servers, filled(servers, asked.events) as (url, head):
         with tempfile.TemporaryDirectory(prefix="rlg-bench-") as folder:
             async with broker(Path(folder)) as bootstrap:
                 await ensure_topics(bootstrap)
                 await relayed(url, bootstrap, head)
-                for cell in asked.order((RUNNER, "raw_consume")):
+                cells: dict[str, Cell] = {
+                    RUNNER: (head, partial(_project, url, bootstrap, head)),
+                    RAW: (head, partial(_consume, bootstrap, head)),
+                }
+                try:
+                    cells[PEER] = await _peer(servers, url, bootstrap, min(head, PEER_EVENTS))
+                except MissingPeer as reason:
+                    print(f"!! {PEER} is left out, its ratio is null: {reason}", file=sys.stderr)
+                for cell in asked.order(cells):
                     await _empty(url)
+                    events, measure = cells[cell]
                     cpu, began = (await own_cpu())["client_us"], clock.monotonic()
-                    if cell == RUNNER:
-                        await _project(url, bootstrap, head)
-                    else:
-                        await _consume(bootstrap, head)
-                    took = clock.monotonic() - began
+                    took = await measure() - began
                     spent = (await own_cpu())["client_us"] - cpu
-                    book.note(cell, {"per_s": head / took, "cpu_us": spent / head})
-    ratios = {"vs_raw_consume": book.ratio(RUNNER, "raw_consume", "per_s")}
+                    figures = {"events": events, "per_s": events / took, "cpu_us": spent / events}
+                    book.note(cell, figures)
+    ratios = {name: book.ratio(*pair, "per_s") for name, pair in RATIOS.items()}
     print(book.table(), ratio_table(ratios), sep="\n\n")
-    return book.line(ratios, book.figures() | {"events": float(head)})
+    return book.line(ratios, book.figures())
 
 
 async def run_rebuild(asked: Asked) -> str:
@@ -138,7 +160,7 @@ async def _empty(url: str) -> None:
     await owner.close()
 
 
-async def _project(url: str, bootstrap: str, head: int) -> None:
+async def _project(url: str, bootstrap: str, head: int) -> float:
     engine = database.engine(url, "bench projector", 5, role="rlg_projector")
     reading = await asyncpg.connect(url)
     pages = _NoPages(head)
@@ -147,17 +169,35 @@ async def _project(url: str, bootstrap: str, head: int) -> None:
         async with working(runner.run()), asyncio.timeout(3600):
             while await reading.fetchval(_CURSOR, PROJECTION) != head:  # noqa: ASYNC110 - a row tells
                 await asyncio.sleep(0.1)
+            ended = clock.monotonic()
     await reading.close()
     await engine.dispose()
+    return ended
 
 
-async def _consume(bootstrap: str, head: int) -> None:
+async def _consume(bootstrap: str, count: int, kept: list[bytes] | None = None) -> float:
+    """Read and decode the first records of the topic, and keep their bytes if asked to."""
     async with _from_the_first(bootstrap) as tail:
         seen = 0
-        while seen < head:
+        while seen < count:
             for record in await tail.read(feed.LIMIT, 5):
                 json.loads(record.value or b"null")
                 seen += 1
+                if kept is not None:
+                    kept.append(record.value or b"")
+        return clock.monotonic()
+
+
+async def _peer(servers: Databases, url: str, bootstrap: str, count: int) -> Cell:
+    """Store the first events in the peer's own store."""
+    try:
+        from bench.peers import projection  # noqa: PLC0415 - the peer may be missing
+    except ImportError as error:
+        raise MissingPeer(f"eventsourcing is not installed ({error}); try `make bench`") from None
+    values: list[bytes] = []
+    await _consume(bootstrap, count, values)
+    environment = await projection.store(servers, url, values[:count])
+    return count, partial(projection.project, environment, count)
 
 
 async def _rebuild(url: str, client: Client, head: int) -> dict[str, float]:
