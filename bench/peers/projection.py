@@ -35,7 +35,7 @@ from services.projector.readmodels.rows import Key, Row, Rows
 
 LEDGER = "main"
 _USER = "eventsourcing"
-_CHUNK = 500
+_CHUNK = 20  # one of some 500 kB never ends: client and server wait for each other
 _STORED = "SELECT count(*), max(position) FROM projector.entry"
 
 
