@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -24,6 +23,7 @@ from eventsourcing.persistence import Tracking
 from eventsourcing.postgres import PostgresTrackingRecorder
 from eventsourcing.projection import Projection, ProjectionRunner
 from pydantic_core import from_json, to_json
+from sqlalchemy import Table
 
 from bench.servers import Databases, name_of
 from contracts import upcasting
@@ -39,12 +39,19 @@ _CHUNK = 20  # one of some 500 kB never ends: client and server wait for each ot
 _STORED = "SELECT count(*), max(position) FROM projector.entry"
 
 
-def _statement(ours: Any) -> str:
-    return re.sub(r":(\w+)", r"%(\1)s", ours.text)
+def _loading(table: Table) -> str:
+    """Return a look-up by the primary key: ours is made for the rows of a whole batch."""
+    names = [column.name for column in table.primary_key if column.name != "ledger"]
+    match = " AND ".join(f't."{name}" = ANY(%(k{i})s)' for i, name in enumerate(names))
+    place = tables.named(table, "projector")
+    return f"SELECT CAST(to_jsonb(t) AS text) FROM {place} t WHERE ledger = %(ledger)s AND {match}"  # noqa: S608 - our own names
 
 
-_LOADING = {n: _statement(tables.loading(t, "projector")) for n, t in tables.READ_MODELS.items()}
-_SAVING = {n: _statement(tables.saving(t, "projector")) for n, t in tables.READ_MODELS.items()}
+_LOADING = {name: _loading(table) for name, table in tables.READ_MODELS.items()}
+_SAVING = {
+    name: tables.saving(table, "projector").text.replace(":rows", "%(rows)s")
+    for name, table in tables.READ_MODELS.items()
+}
 _TIMES = {name: tables.times(table) for name, table in tables.READ_MODELS.items()}
 
 
