@@ -48,11 +48,12 @@ from services.projector.writing import Projection
 
 RUNNER, REBUILD = "runner", "rebuild"
 RAW, PEER = "raw_consume", "eventsourcing_runner"
+CELLS = (RUNNER, RAW, PEER)
 RATIOS = {"vs_raw_consume": (RUNNER, RAW), "vs_eventsourcing_runner": (RUNNER, PEER)}
 EVENTS = 50_000
-"""Unless asked for: no cell takes much longer than half a minute."""
+"""Unless asked for: a cell of ours takes half a minute or less."""
 PEER_EVENTS = 10_000
-"""At most, for the peer: a rate is what counts."""
+"""At most, for the peer, which is slower: a rate is what counts."""
 _PLACE = TopicPartition(topics.EVENTS, EVENTS_PARTITION)
 _EMPTY = """
 DROP TABLE IF EXISTS public.readmodels_tracking;
@@ -102,7 +103,7 @@ Cell: TypeAlias = tuple[int, Callable[[], Awaitable[float]]]
 
 async def run_runner(asked: Asked) -> str:
     """Measure `runner`, `raw_consume` and `eventsourcing_runner`."""
-    book = Book(RUNNER, (RUNNER, RAW, PEER))
+    book = Book(RUNNER, CELLS)
     async with databases() as servers, filled(servers, asked.events) as (url, head):
         with tempfile.TemporaryDirectory(prefix="rlg-bench-") as folder:
             async with broker(Path(folder)) as bootstrap:
