@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import cast
 
@@ -42,6 +43,6 @@ def test_each_benchmark_has_its_own_number_of_events(
 
     monkeypatch.setitem(bench.BENCHES, arguments[0], run)
     monkeypatch.setattr(sys, "argv", ["bench", *arguments])
-    monkeypatch.setattr(bench.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     assert bench.main() == 0
     assert seen == [events]
