@@ -80,6 +80,10 @@ class Facts:
     newest: datetime | None = None
     """The latest `recorded_at` that was read, decisions included."""
 
+    _held: dict[tuple[frozenset[str], int], set[str]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
     def artifacts(self) -> tuple[str, ...]:
         """Return the digests of the candidate: its artifacts, then its manifest."""
         return (*self.candidate.artifacts, self.candidate.digest) if self.candidate else ()
@@ -104,9 +108,13 @@ class Facts:
 
     def held(self, roles: Iterable[str], stamp: Stamp) -> set[str]:
         """Return who held one of `roles` for every service when something was recorded."""
-        wanted = set(roles)
-        then = [h for h in self.holdings if h.role in wanted and h.at(stamp)]
-        return set(self._holders(wanted, then, stamp.recorded_at)) if then else set()
+        wanted = frozenset(roles)
+        known = self._held.get((wanted, stamp.position))
+        if known is None:
+            then = [h for h in self.holdings if h.role in wanted and h.at(stamp)]
+            known = set(self._holders(wanted, then, stamp.recorded_at)) if then else set()
+            self._held[wanted, stamp.position] = known
+        return known
 
     def _holders(
         self, roles: Iterable[str], holdings: list[Holding], as_of: datetime

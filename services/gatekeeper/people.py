@@ -20,6 +20,7 @@ class People:
     """The links that were recorded: account → person."""
 
     links: dict[str, str] = field(default_factory=dict)
+    _marks: dict[str, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
     def of(self, account: str) -> str:
         """Return the person of an account, as far as links lead."""
@@ -34,8 +35,14 @@ class People:
         return login(self.of(account))
 
     def same(self, one: str, other: str) -> bool:
-        """Say whether two accounts are, or may be, one person's."""
-        return login(one) == login(other) or self.key(one) == self.key(other)
+        """Say whether two accounts are, or may be, one person's. For when all links are known."""
+        return not self._of(one).isdisjoint(self._of(other))
+
+    def _of(self, account: str) -> frozenset[str]:
+        marks = self._marks.get(account)
+        if marks is None:
+            marks = self._marks[account] = frozenset((login(account), self.key(account)))
+        return marks
 
     def knows(self, account: str, issuers: Iterable[str]) -> bool:
         """Say whether it is known whose an account is: linked, or of an issuer that people sign

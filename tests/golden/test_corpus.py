@@ -164,7 +164,8 @@ def histories(events: list[RecordedEvent]) -> list[HistoryPage]:
 def plain(value: Any) -> Any:
     """Turn facts into JSON."""
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        told = {str(key): plain(item) for key, item in value.items()}
+        return {name: item for name, item in told.items() if not name.startswith("_")}
     if isinstance(value, set | frozenset):
         return sorted(plain(item) for item in value)
     if isinstance(value, list | tuple):

@@ -34,7 +34,11 @@ PAYLOAD = ODD | st.dictionaries(st.sampled_from(FIELDS), ODD | st.just(RELEASE))
 def said(facts: Facts) -> dict[str, Any]:
     """Everything that a rule can look at: all but what was read."""
     reading = {"read_set", "digest", "newest"}
-    return {name: getattr(facts, name) for name in Facts.__slots__ if name not in reading}
+    return {
+        name: getattr(facts, name)
+        for name in Facts.__slots__
+        if name not in reading and not name.startswith("_")
+    }
 
 
 def a_real_one(name: str) -> dict[str, Any]:
