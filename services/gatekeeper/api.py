@@ -14,6 +14,7 @@ from services.gatekeeper import (
     approving,
     deciding,
     deploying,
+    linting,
     permits,
     policy,
     replaying,
@@ -24,6 +25,8 @@ from services.gatekeeper.shapes import (
     Begin,
     Decisions,
     DryRun,
+    Lint,
+    LintWarning,
     Name,
     Permit,
     Policies,
@@ -66,6 +69,7 @@ class Api:
         router.post("/releases/{release:path}/approvals", status_code=201)(self.approve)
         router.get("/policies")(self.policies)
         router.post("/policies/validate", openapi_extra=_YAML)(self.validate)
+        router.post("/policies/lint", openapi_extra=_YAML)(self.lint)
         return router
 
     async def decide(
@@ -154,19 +158,37 @@ class Api:
         """Say whether a YAML text is a policy, with every fault at once."""
         self._who(request, "read")
         try:
-            found = policy.load((await request.body()).decode("utf-8"), "policy.yaml")
-        except UnicodeDecodeError:
-            raise Malformed("the body is not UTF-8") from None
+            found = policy.load(_text(await request.body()), "policy.yaml")
         except policy.PolicyFaultsError as error:
             return Validation(valid=False, problems=error.faults)
         gates = [gate.id for gate in found.document.gates]
         return Validation(valid=True, problems=[], gates=gates, **found.ref.model_dump())
+
+    async def lint(self, request: Request) -> Lint:
+        """Say what in a YAML text is valid and odd: rules that nobody can satisfy, or is asked."""
+        self._who(request, "read")
+        try:
+            found = policy.load(_text(await request.body()), "policy.yaml")
+        except policy.PolicyFaultsError as error:
+            return Lint(valid=False, problems=error.faults, warnings=[])
+        roles = sorted({role for gate in found.document.gates for role in gate.roles()})
+        holders = await self._decider.reader.holders(roles, clock.now())
+        warnings = [LintWarning.model_validate(each, from_attributes=True)
+                    for each in linting.lint(found, holders)]  # fmt: skip
+        return Lint(valid=True, problems=[], warnings=warnings)
 
     def _who(self, request: Request, scope: str | None = None) -> Principal:
         principal = authenticate(self._keyring, request.headers)
         if scope is not None:
             principal.require(scope)
         return principal
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Malformed("the body is not UTF-8") from None
 
 
 def _shown(found: deciding.Recorded) -> Recorded:

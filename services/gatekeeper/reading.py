@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from contracts import subject, upcasting
@@ -95,6 +96,12 @@ class Reader:
         around = [p for p in pages if p.subject in known or p.subject.startswith(_AROUND)]
         applied = active.select(texts, fold(release, gate, around))
         return Read(fold(release, gate, pages), applied)
+
+    async def holders(self, roles: Sequence[str], as_of: datetime) -> dict[str, list[str]]:
+        """Return who holds each role, in whatever scope."""
+        held = fold("", "", await self.histories(f"role:{role}" for role in roles)).holdings
+        kept = [h for h in held if h.ended is None and (h.until is None or h.until > as_of)]
+        return {role: sorted({h.principal for h in kept if h.role == role}) for role in roles}
 
     async def policies(self) -> list[active.Active]:
         """Return the policies that judge now."""

@@ -160,6 +160,22 @@ class Policies(BaseModel):
     policies: list[ActivePolicy]
 
 
+class LintWarning(BaseModel):
+    """Something valid that will not do what was meant. `rule` is empty: the gate as a whole."""
+
+    gate: str
+    rule: str
+    text: str
+
+
+class Lint(BaseModel):
+    """What to look at in a policy. A text that is not valid has problems and no warnings."""
+
+    valid: bool
+    problems: list[str]
+    warnings: list[LintWarning]
+
+
 class Validation(BaseModel):
     """Whether a text is a policy. Each problem is `file:line:column rule.field: text`."""
 

@@ -225,3 +225,14 @@ async def test_odd_text_is_refused_not_a_failure(caller: Caller) -> None:
     for body in (rb'{"gate":"deploy:production","decision":"approved","comment":"\ud800"}', b"{"):
         path = f"/releases/{RELEASE}/approvals"
         assert (await caller.send("POST", path, body, ROSA)).status_code == 422
+
+
+async def test_a_policy_is_linted_against_who_holds_the_roles(caller: Caller) -> None:
+    text = (ROOT / "tests/golden/decisions/policy.yaml").read_bytes()
+    found = (await caller.send("POST", "/policies/lint", text)).json()
+    assert found["valid"] is True
+    odd = {(each["rule"], each["text"]) for each in found["warnings"]}
+    assert ("cab", "asks 2 of cab, and nobody holds it") in odd
+    assert "release-manager" not in {rule for rule, _ in odd}
+    broken = (await caller.send("POST", "/policies/lint", b"kind: Nothing")).json()
+    assert (broken["valid"], broken["warnings"]) == (False, [])
