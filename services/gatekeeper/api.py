@@ -135,9 +135,8 @@ class Api:
         """Approve or reject a release at a gate, as the authenticated person; judge it again."""
         person = self._who(request, "decision:make")
         yes = body.decision == "approved"
-        vote = approving.Vote(
-            release, body.gate, yes, body.comment, body.target_digest, body.statement
-        )
+        shown = (body.target_digest, body.statement, body.seen_decision)
+        vote = approving.Vote(release, body.gate, yes, body.comment, *shown)
         cast = await approving.cast(self._decider, person, vote)
         made = cast.decision
         return Voted(

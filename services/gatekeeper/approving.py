@@ -6,6 +6,7 @@ becomes of the decision: rules say whether it counts, so it is recorded without 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import uuid
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ class Vote:
     """The candidate that the person looked at; None: whatever is current."""
     statement: str | None = None
     """What the person was shown."""
+    seen_decision: str | None = None
+    """The id of the decision that the person was shown."""
 
     def looked_at(self) -> set[str | None]:
         """Return the candidates that the person is said to have seen; None: there was none."""
@@ -68,14 +71,16 @@ async def cast(decider: Decider, person: Principal, vote: Vote) -> Cast:
     """Record a vote and judge the gate again.
 
     Raises `Forbidden` for a key or for a person without a role that the gate asks for, `NotFound`
-    for an unknown release or gate, `Invalid` without a candidate, `PreconditionFailed` when the
-    candidate is not the one that was seen.
+    for an unknown release, gate or decision, `Invalid` without a candidate, `PreconditionFailed`
+    when the candidate is not the one that was seen, or what the decision that was seen rests on has
+    moved: then the gate is judged anew, so that there is something new to look at.
     """
     if not is_person(person.id, person.via):
         raise Forbidden(f"{person.id} is a key; only a person can approve or reject")
     judged = await decider.dry_run(vote.release, vote.gate)
     roles = _roles(judged, person)
     digest = _digest(judged.facts, vote)
+    shown = await _shown(decider, vote, judged)
     payload = ApprovalDecided(
         approval_id=judged.facts.requests.get(vote.gate) or str(uuid.uuid4()),
         release_id=vote.release,
@@ -84,7 +89,7 @@ async def cast(decider: Decider, person: Principal, vote: Vote) -> Cast:
         decision="approved" if vote.approved else "rejected",
         roles=roles,
         target_digest=digest,
-        **_said(vote),
+        **_said(vote, shown),
     )
     event = envelope(payload, f"release:{vote.release}", stamp())
     receipt = await decider.append(event, None, person)
@@ -94,10 +99,39 @@ async def cast(decider: Decider, person: Principal, vote: Vote) -> Cast:
         return Cast(receipt, None)
 
 
-def _said(vote: Vote) -> dict[str, str]:
+def statement(seen: Recorded) -> str:
+    """Return what a person was shown of a decision, as the text whose digest is recorded."""
+    made = seen.decision
+    return ijson.dumps({
+        "artefact": made.artefact, "decision_id": seen.decision_id, "gate": made.gate,
+        "facts_digest": made.facts_digest, "policy": made.policy.digest if made.policy else None,
+        "read_set": dict(made.read_set), "release": made.release,
+    }).decode()  # fmt: skip
+
+
+async def _shown(decider: Decider, vote: Vote, judged: Judged) -> str | None:
+    """Return the statement that was shown, if it holds still."""
+    if vote.seen_decision is None:
+        return vote.statement
+    seen = await decider.decision(vote.seen_decision)
+    made, now = seen.decision, judged.decision
+    if (made.release, made.gate) != (vote.release, vote.gate):
+        detail = f"{seen.decision_id} is a decision about {made.release} at {made.gate}"
+        raise Invalid(detail, errors=[{"pointer": "/seen_decision", "detail": detail}])
+    if made.facts_digest == now.facts_digest:
+        return vote.statement or statement(seen)
+    with contextlib.suppress(Conflict, Unavailable):
+        await decider.decide(vote.release, vote.gate)
+    moved = {k: v for k, v in now.read_set.items() if made.read_set.get(k) != v}
+    names = words.both(sorted(moved) or ["what the policy asks for"])
+    detail = f"it has moved since you looked: {names}; look again before you decide"
+    raise PreconditionFailed(detail, moved=moved)
+
+
+def _said(vote: Vote, shown: str | None) -> dict[str, str]:
     said = {"comment": vote.comment} if vote.comment else {}
-    if vote.statement:
-        said["statement_sha256"] = hashlib.sha256(vote.statement.encode()).hexdigest()
+    if shown:
+        said["statement_sha256"] = hashlib.sha256(shown.encode()).hexdigest()
     return said
 
 

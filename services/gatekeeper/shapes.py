@@ -59,6 +59,9 @@ class Say(_In):
     """What the person was shown, as text; its SHA-256 is recorded. `artefact` in a JSON object is
     the manifest that the person looked at."""
 
+    seen_decision: Name | None = None
+    """The decision that the person was shown: refused with 412 when what it rests on has moved."""
+
     @model_validator(mode="after")
     def _no_says_why(self) -> Say:
         if self.decision == "rejected" and not (self.comment or "").strip():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DECISIONS = frozenset({"approved", "rejected"})
 LONGEST_COMMENT = 2_000
+_FIELDS = ("gate", "decision", "comment", "target_digest", "seen_decision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Attempt:
     decision: str
     comment: str
     target_digest: str
+    seen_decision: str
     problem: Problem | None = None
 
     def check(self) -> None:
@@ -49,7 +51,8 @@ class Attempt:
         """Return what the gatekeeper is asked."""
         wanted: dict[str, Json] = {"gate": self.gate, "decision": self.decision}
         wanted |= {"comment": self.comment} if self.comment else {}
-        return wanted | ({"target_digest": self.target_digest} if self.target_digest else {})
+        wanted |= {"target_digest": self.target_digest} if self.target_digest else {}
+        return wanted | ({"seen_decision": self.seen_decision} if self.seen_decision else {})
 
 
 class Approvals:
@@ -74,9 +77,7 @@ class Approvals:
             attempt.check()
             answer = await self._ask(release_id, attempt, self._person(request))
         except Problem as problem:
-            failed = Attempt(
-                attempt.gate, attempt.decision, attempt.comment, attempt.target_digest, problem
-            )
+            failed = replace(attempt, problem=problem)
             return await self._pages.release_page(
                 request, release_id, problem.status, attempt=failed
             )
@@ -104,6 +105,5 @@ class Approvals:
 
 async def _attempt(request: Request) -> Attempt:
     form = await request.form(max_files=0, max_fields=10)
-    fields = (str(form.get(name, "")) for name in ("gate", "decision", "comment", "target_digest"))
-    gate, decision, comment, digest = fields
-    return Attempt(gate, decision, comment.replace("\r\n", "\n").strip(), digest)
+    gate, decision, comment, digest, seen = (str(form.get(name, "")) for name in _FIELDS)
+    return Attempt(gate, decision, comment.replace("\r\n", "\n").strip(), digest, seen)

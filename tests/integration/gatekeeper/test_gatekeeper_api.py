@@ -236,3 +236,43 @@ async def test_a_policy_is_linted_against_who_holds_the_roles(caller: Caller) ->
     assert "release-manager" not in {rule for rule, _ in odd}
     broken = (await caller.send("POST", "/policies/lint", b"kind: Nothing")).json()
     assert (broken["valid"], broken["warnings"]) == (False, [])
+
+
+async def test_a_vote_on_what_has_moved_since_is_refused_and_the_gate_is_judged_anew(
+    caller: Caller, told: Told
+) -> None:
+    seen = (await caller.decide()).json()
+    told.scan(high=1)
+    answer = await caller.vote(ROSA, seen_decision=seen["decision_id"])
+    assert answer.status_code == 412
+    image = next(key for key in answer.json()["moved"] if key.startswith("artifact:"))
+    assert f"it has moved since you looked: {image}" in answer.json()["detail"]
+    assert not [e for e in told.events if e.type == f"{OURS}approval.decided.v1"]
+    fresh = newest(told, "decision.recorded.v1")
+    assert fresh["decision_id"] != seen["decision_id"]
+    voted = await caller.vote(ROSA, seen_decision=fresh["decision_id"])
+    assert (voted.status_code, voted.json()["decision"]["decision"]) == (201, "allow")
+
+
+async def test_a_vote_carries_the_digest_of_the_decision_that_was_shown(
+    caller: Caller, told: Told
+) -> None:
+    seen = (await caller.decide()).json()
+    assert (await caller.vote(ROSA, seen_decision=seen["decision_id"])).status_code == 201
+    made = seen["decision"]
+    names = ("artefact", "facts_digest", "gate", "read_set", "release")
+    shown = {name: made[name] for name in names} | {"policy": made["policy"]["digest"]}
+    text = json.dumps(
+        shown | {"decision_id": seen["decision_id"]}, sort_keys=True, separators=(",", ":")
+    )
+    recorded = newest(told, "approval.decided.v1")["statement_sha256"]
+    assert recorded == hashlib.sha256(text.encode()).hexdigest()
+
+
+async def test_a_decision_about_something_else_was_not_looked_at(caller: Caller) -> None:
+    other = (
+        await caller.send("POST", "/decisions", {"release": RELEASE, "environment": "staging"})
+    ).json()
+    answer = await caller.vote(ROSA, seen_decision=other["decision_id"])
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/seen_decision")
+    assert (await caller.vote(ROSA, seen_decision="nothing")).status_code == 404
