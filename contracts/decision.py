@@ -63,6 +63,8 @@ class Obligation(_Part):
 
     kind: Literal["review"]
     due_at: str
+    lapses_at: str
+    """When the pass ends."""
     by: list[str]
     """Principals who passed it; somebody else reviews."""
     evidence: list[int]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from contracts.payloads.control import PolicyActivated
 from contracts.problem import Conflict
 from services.gatekeeper.active import newest
-from services.gatekeeper.deciding import SOURCE, Decider, envelope
+from services.gatekeeper.deciding import SOURCE, TRIES, Decider, envelope
 from services.gatekeeper.policy import Policy, PolicyFaultsError, load
 from services.kit import logs
 
@@ -58,9 +58,11 @@ def _read(path: Path, others: dict[str, str]) -> str:
 async def activate(decider: Decider, texts: dict[str, str]) -> None:
     """Make sure that each text, or a later version, is active. Safe to repeat and to run twice."""
     for name, text in texts.items():
-        page = await decider.reader.history(f"policy:{name}")
-        current, wanted = newest(page), load(text, name)
-        if current is None or _rises(wanted, current.policy):
+        for _ in range(TRIES):  # others may write into that history too
+            page = await decider.reader.history(f"policy:{name}")
+            current, wanted = newest(page), load(text, name)
+            if current is not None and not _rises(wanted, current.policy):
+                break
             await _append(decider, text, wanted, page.version)
 
 

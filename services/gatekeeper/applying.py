@@ -7,7 +7,7 @@ from functools import cached_property
 
 from contracts.decision import RuleResult
 from services.gatekeeper import cel
-from services.gatekeeper.cel_facts import CelFacts
+from services.gatekeeper.cel_facts import CelFacts, CelRelease
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.rules import (
     approvals,
@@ -57,6 +57,10 @@ class Asked:
         self._approved = approvals.judge(self.people, facts, as_of)
 
     @cached_property
+    def _first(self) -> CelRelease:
+        return expression.seen_first(self._facts)
+
+    @cached_property
     def _seen(self) -> CelFacts:
         return expression.seen(self._facts)
 
@@ -71,7 +75,7 @@ class Asked:
             return False
         if when.expr is None:
             return True
-        return cel.evaluate(cel.compile(when.expr, "when"), self._seen, self._as_of)
+        return cel.evaluate(cel.compile(when.expr, "when"), self._first, self._as_of)
 
     def result(self, stage: Stage, rule: AnyRule) -> RuleResult:
         """Judge one rule."""

@@ -18,11 +18,21 @@ from typing import Any, Literal, NoReturn, TypeAlias
 
 from cel_expr_python import cel
 
-from services.gatekeeper.cel_facts import POOL, CelFacts, CelMetrics, Variables, variables
+from services.gatekeeper.cel_facts import (
+    POOL,
+    CelFacts,
+    CelMetrics,
+    CelRelease,
+    Variables,
+    variables,
+)
 from services.gatekeeper.cel_tree import DeepError, loops_without_order
 
-Scope: TypeAlias = Literal["rule", "when", "metrics"]
-"""What a text may speak of: the facts and `now`; the facts; the metrics `m` of one evidence."""
+Scope: TypeAlias = Literal["rule", "timeless", "when", "metrics"]
+"""What a text may speak of: the facts and `now`; the facts; the release alone; the metrics `m` of
+one evidence.
+"""
+Seen: TypeAlias = CelFacts | CelRelease | CelMetrics
 VERSION = "cel-expr-python/" + version("cel-expr-python")
 MAX_TEXT, MAX_FACTS = 4 * 1024, 256 * 1024
 """Bytes: of a text in UTF-8, and of the facts as protobuf."""
@@ -30,7 +40,12 @@ MAX_TEXT, MAX_FACTS = 4 * 1024, 256 * 1024
 _FAULT = re.compile(r"^(?:INVALID_ARGUMENT: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)$", re.MULTILINE)
 _STATUS = re.compile(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$")
 _LONGEST = 300
-_SEEN: dict[Scope, type[Variables]] = {"rule": CelFacts, "when": CelFacts, "metrics": CelMetrics}
+_SEEN: dict[Scope, type[Variables]] = {
+    "rule": CelFacts,
+    "timeless": CelFacts,
+    "when": CelRelease,
+    "metrics": CelMetrics,
+}
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -82,10 +97,10 @@ def compile(text: str, scope: Scope) -> Program:  # noqa: A001 – the word that
     compiled = _checked(text, scope)
     if faults := sorted(_refused(text, compiled)):
         raise CelFaultsError(faults)
-    return Program(text, scope, scope == "rule" and not _checks(text, "when"), compiled)
+    return Program(text, scope, scope == "rule" and not _checks(text, "timeless"), compiled)
 
 
-def evaluate(program: Program, facts: CelFacts | CelMetrics, as_of: datetime) -> bool | CelError:
+def evaluate(program: Program, facts: Seen, as_of: datetime) -> bool | CelError:
     """Answer as at `as_of` (with a zone). Only a true or false of the engine is an answer."""
     try:
         return _answer(program, facts, as_of)
@@ -95,7 +110,7 @@ def evaluate(program: Program, facts: CelFacts | CelMetrics, as_of: datetime) ->
         return CelError(_readable(str(error)) or type(error).__name__)
 
 
-def _answer(program: Program, facts: CelFacts | CelMetrics, as_of: datetime) -> bool | CelError:
+def _answer(program: Program, facts: Seen, as_of: datetime) -> bool | CelError:
     if type(facts) is not _SEEN[program.scope]:
         return CelError(f"an expression of scope {program.scope} cannot be asked of these facts")
     if as_of.tzinfo is None:

@@ -1,8 +1,8 @@
 """What expressions see: plain dataclasses, and the typed messages that are derived from them.
 
-Pure. Each field of `CelFacts` and `CelMetrics` is a variable. Expressions are checked against these
-very fields, so that a slip in a name is a fault of the policy and no surprise at a gate. A scalar
-that nobody knows is an empty string; `has(release.incident)` asks whether it is known.
+Pure. Each field of `CelFacts`, `CelRelease`, `CelMetrics` is a variable. Expressions are checked
+against these very fields, so that a slip in a name is a fault of the policy, not a surprise at a
+gate. A scalar that nobody knows is an empty string; `has(release.incident)` asks if it is known.
 """
 
 from __future__ import annotations
@@ -102,12 +102,19 @@ class Variables:
 
 @dataclass(frozen=True)
 class CelFacts(Variables):
-    """What `when` and rules see; for rules `now` comes with the question."""
+    """What rules see; `now` comes with the question."""
 
     release: Release = Release()
     deployments: tuple[Deployment, ...] = ()
     approvals: tuple[Approval, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True)
+class CelRelease(Variables):
+    """What `when` sees: the release alone, so that a policy is chosen by nothing that piles up."""
+
+    release: Release = Release()
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,7 @@ def _pairs(message: DescriptorProto, field_name: str) -> str:
 
 _HINTS = {
     part.__name__: get_type_hints(part)
-    for part in (Release, Deployment, Approval, Evidence, CelFacts, CelMetrics)
+    for part in (Release, Deployment, Approval, Evidence, CelFacts, CelRelease, CelMetrics)
 }
 
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from contracts.event import Receipt
+from contracts.catalogue import type_of
+from contracts.event import HistoryPage, Receipt, RecordedEvent
 from contracts.payloads.deploy import DeploymentKind, DeploymentStarted
 from contracts.payloads.model import Environment, Tier
 from contracts.problem import Conflict, Invalid, PreconditionFailed
 from services.gatekeeper import permits
 from services.gatekeeper.deciding import TRIES, Decider, Judged, envelope, stamp
 from services.kit import clock
+
+_STARTED = type_of(DeploymentStarted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,7 @@ async def begin(decider: Decider, permit_id: str, start: Start) -> Receipt:
     event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{key}/{start.deployment_id}"))
     for _ in range(TRIES):
         page = await decider.reader.history(key)
-        if page.version > 1 and page.events[1].event["id"] == event_id:
-            first = page.events[1]
+        if (first := _begun(page, event_id)) is not None:
             return Receipt(
                 ledger=decider.name, position=first.position, versions=first.versions,
                 event_id=event_id, source=first.event["source"], commitment=first.commitment,
@@ -53,11 +55,12 @@ async def begin(decider: Decider, permit_id: str, start: Start) -> Receipt:
         permit = permits.check(page, clock.now())
         judged = await decider.dry_run(permit.release_id, permit.gate)
         _check(judged, permit.target_digest, start)
+        place = judged.decision.environment
         payload = DeploymentStarted(
             deployment_id=start.deployment_id,
             intent_id=permit_id,
             service=start.service,
-            environment=Environment(id=permit.environment, tier=start.tier),
+            environment=Environment(id=place, tier=start.tier),
             artifact_digest=start.artifact_digest,
             kind=start.kind,
             planned=judged.decision.decision == "allow",
@@ -74,6 +77,15 @@ async def begin(decider: Decider, permit_id: str, start: Start) -> Receipt:
     raise Conflict(f"what the permit rests on moved {TRIES} times; ask again")
 
 
+def _begun(page: HistoryPage, event_id: str) -> RecordedEvent | None:
+    """Return what this very request has recorded before: whoever issued the permit wrote it."""
+    if page.version < 2:  # noqa: PLR2004 - issued, used
+        return None
+    issued, used = page.events[:2]
+    mine = (used.type, used.event["id"], used.principal)
+    return used if mine == (_STARTED, event_id, issued.principal) else None
+
+
 def _check(judged: Judged, digest: str, start: Start) -> None:
     decision = judged.decision
     if decision.decision not in permits.ALLOWED:
@@ -82,6 +94,9 @@ def _check(judged: Judged, digest: str, start: Start) -> None:
     if decision.artefact != digest:
         raise PreconditionFailed("there is another candidate by now; ask for a permit for it",
                                  moved={"target_digest": decision.artefact})  # fmt: skip
+    if start.service not in judged.facts.services:
+        detail = f"{start.service} is not a service of this release"
+        raise Invalid(detail, errors=[{"pointer": "/service", "detail": detail}])
     if start.artifact_digest not in judged.facts.artifacts():
         detail = f"{start.artifact_digest} is not in the candidate that the permit is for"
         raise Invalid(detail, errors=[{"pointer": "/artifact_digest", "detail": detail}])

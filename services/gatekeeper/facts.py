@@ -36,12 +36,18 @@ class Facts:
     gate: str
     release_type: str | None = None
     services: tuple[str, ...] = ()
+    ever: set[str] = field(default_factory=set)
+    """Every service that was planned at some time."""
     labels: tuple[str, ...] = ()
     incident: str | None = None
     """What a hotfix repairs."""
     depends_on: tuple[str, ...] = ()
     risk: str | None = None
     candidate: Candidate | None = None
+    contents: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+    """Manifest → the artifacts and changes that it was announced with first."""
+    doubts: dict[int, str] = field(default_factory=dict)
+    """Position → what there contradicts something before it."""
     window: tuple[datetime, datetime] | None = None
     """When it shall go out."""
     closed: tuple[int, str] | None = None
@@ -115,6 +121,12 @@ class Facts:
             known = set(self._holders(wanted, then, stamp.recorded_at)) if then else set()
             self._held[wanted, stamp.position] = known
         return known
+
+    def objectors(self, roles: Iterable[str], stamp: Stamp) -> set[str]:
+        """Return who held one of `roles` for any service that was ever planned: enough for a no."""
+        wanted, scopes = set(roles), {"*", *self.ever}
+        then = (h for h in self.holdings if h.role in wanted and h.at(stamp))
+        return {h.principal for h in then if h.scope in scopes or not self.ever}
 
     def _holders(
         self, roles: Iterable[str], holdings: list[Holding], as_of: datetime

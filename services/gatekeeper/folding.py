@@ -48,6 +48,7 @@ def fold(release: str, gate: str, pages: Iterable[HistoryPage]) -> Facts:
     _take_all(facts, mine)
     for name, events in theirs.items():
         facts.others[name] = _take_all(Facts(name, gate), events)
+        facts.removed += facts.others[name].removed
     return facts
 
 
@@ -63,7 +64,8 @@ def _digest(events: dict[int, RecordedEvent]) -> str:
 def _take_all(facts: Facts, events: dict[int, RecordedEvent]) -> Facts:
     for _, event in sorted(events.items()):
         _take(facts, event)
-    facts.ties = [tie for tie in facts.ties if tie.sha not in facts.merges]
+    # Whoever pressed the button wrote nothing; but a squashed merge has its co-authors.
+    facts.ties = [t for t in facts.ties if t.sha not in facts.merges or t.kind == "co_author"]
     return facts
 
 

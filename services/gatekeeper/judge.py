@@ -26,6 +26,7 @@ LIBRARIES = {"cel": cel.VERSION, "tzdata": zones.TZDATA}
 """What else answers depend on."""
 _CLOSED = Rule(id="release-open", title="The release is open")
 _REMOVED = Rule(id="history-whole", title="History whole")
+_PLAIN = Rule(id="facts-agree", title="Facts agree")
 _REVIEWED = Rule(id="break-glass-reviewed", title=break_glass.TITLE)
 
 
@@ -33,7 +34,7 @@ def judge(facts: Facts, policy: Applied | NoPolicy, as_of: datetime) -> Decision
     """Return the decision for `facts.release` at `facts.gate`, as at `as_of`."""
     results = _results(facts, policy, as_of)
     verdict = _verdict(results)
-    broken = _broken(facts, policy) if verdict != "allow" else None
+    broken = _broken(facts, policy, as_of) if verdict != "allow" else None
     verdict = "allow-by-break-glass" if broken else verdict
     return Decision(
         decision=verdict,
@@ -50,12 +51,19 @@ def judge(facts: Facts, policy: Applied | NoPolicy, as_of: datetime) -> Decision
         engine=ENGINE,
         libraries=LIBRARIES,
         obligations=[_obligation(broken)] if broken else [],
-        next_change_at=min((r.next_change_at for r in results if r.next_change_at), default=None),
+        next_change_at=_next(results, broken),
     )
+
+
+def _next(results: list[RuleResult], broken: Broken | None) -> str | None:
+    turns = [result.next_change_at for result in results if result.next_change_at]
+    return min([*turns, *([format_time(broken.lapses_at)] if broken else [])], default=None)
 
 
 def loss(decision: Decision) -> str | None:
     """Return the first instant at which time alone could take an allow away."""
+    if decision.decision == "allow-by-break-glass":
+        return min((owed.lapses_at for owed in decision.obligations), default=None)
     good = {"pass", "waived"}
     ends = (r.next_change_at for r in decision.rules if r.status in good and r.next_change_at)
     return min(ends, default=None)
@@ -69,6 +77,7 @@ def _results(facts: Facts, policy: Applied | NoPolicy, as_of: datetime) -> list[
     first = gate.stages[0].id
     found = [_closed(facts, first)] if facts.closed else []
     found += [_removed(facts, first)] if facts.removed else []
+    found += [_doubted(facts, first)] if facts.doubts else []
     if gate.break_glass and (due := break_glass.overdue(gate.break_glass, facts, as_of)):
         found.append(due.told(first, _REVIEWED, break_glass.TITLE))
     return found + [asked.result(stage, rule) for stage, rule in gate.rules()]
@@ -82,14 +91,15 @@ def _verdict(results: list[RuleResult]) -> Verdict:
     return "pending" if "pending" in statuses else "allow"
 
 
-def _broken(facts: Facts, policy: Applied | NoPolicy) -> Broken | None:
+def _broken(facts: Facts, policy: Applied | NoPolicy, as_of: datetime) -> Broken | None:
     if isinstance(policy, NoPolicy) or policy.gate.break_glass is None or facts.closed:
         return None
-    return break_glass.invoked(policy.gate.break_glass, facts)
+    return break_glass.invoked(policy.gate.break_glass, facts, as_of)
 
 
 def _obligation(broken: Broken) -> Obligation:
     return Obligation(kind="review", due_at=format_time(broken.due_at),
+                      lapses_at=format_time(broken.lapses_at),
                       by=list(broken.people), evidence=list(broken.positions))  # fmt: skip
 
 
@@ -107,6 +117,14 @@ def _removed(facts: Facts, stage: str) -> RuleResult:
     answer = Answer("error", reason, "every event that a rule reads", f"redacted: {where}",
                     facts.removed, satisfy=satisfy)  # fmt: skip
     return answer.told(stage, _REMOVED, "")
+
+
+def _doubted(facts: Facts, stage: str) -> RuleResult:
+    """Return an error: of two stories nobody can tell which one was approved and tested."""
+    said = words.both(words.unique(facts.doubts.values()))
+    need, satisfy = "facts that do not contradict each other", "a candidate with its own manifest"
+    answer = Answer("error", said, need, said, list(facts.doubts), satisfy=satisfy)
+    return answer.told(stage, _PLAIN, "")
 
 
 def _environment(facts: Facts, policy: Applied | NoPolicy) -> str:

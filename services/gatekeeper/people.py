@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 _MACHINES = ("key:", "service:")
-_HOPS = 8
-"""A chain of links that is longer leads nowhere."""
 
 
 @dataclass(slots=True)
@@ -23,12 +21,13 @@ class People:
     _marks: dict[str, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
     def of(self, account: str) -> str:
-        """Return the person of an account, as far as links lead."""
-        for _ in range(_HOPS):
-            if account not in self.links:
-                break
-            account = self.links[account]
-        return account
+        """Return the person of an account, as far as links lead; of a circle, its first by name."""
+        seen = [account]
+        while (following := self.links.get(seen[-1])) is not None:
+            if following in seen:
+                return min(seen[seen.index(following) :])
+            seen.append(following)
+        return seen[-1]
 
     def key(self, account: str) -> str:
         """Return what two accounts of one person have in common."""

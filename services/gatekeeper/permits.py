@@ -9,12 +9,14 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta
 
+from contracts.catalogue import type_of
 from contracts.decision import Decision
 from contracts.event import HistoryPage, format_time, parse_time
 from contracts.payloads.control import PermitIssued
 from contracts.problem import Conflict, NotFound, PreconditionFailed
 from services.gatekeeper.judge import loss
 
+_ISSUED = type_of(PermitIssued)
 LIFE = timedelta(minutes=15)
 ALLOWED = frozenset({"allow", "allow-by-break-glass"})
 
@@ -24,7 +26,7 @@ def issue(decision_id: str, decision: Decision) -> PermitIssued | None:
     if decision.decision not in ALLOWED or decision.artefact is None:
         return None
     ends = parse_time(decision.as_of) + LIFE
-    lost = loss(decision) if decision.decision == "allow" else None
+    lost = loss(decision)
     if lost is not None:
         ends = min(ends, parse_time(lost))
     return PermitIssued(
@@ -40,7 +42,7 @@ def issue(decision_id: str, decision: Decision) -> PermitIssued | None:
 
 def issued(page: HistoryPage) -> PermitIssued:
     """Return the permit of a history, used or not. Raises `NotFound`."""
-    if not page.events or not page.events[0].type.endswith(".permit.issued.v1"):
+    if not page.events or page.events[0].type != _ISSUED:
         raise NotFound(f"there is no permit {page.subject.removeprefix('permit:')}")
     return PermitIssued.model_validate(page.events[0].data, extra="ignore")
 

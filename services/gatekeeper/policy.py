@@ -46,7 +46,7 @@ class Policy:
         when = self.document.applies_to.when
         if when is None or facts.newest is None:
             return True
-        answer = cel.evaluate(cel.compile(when, "when"), expression.seen(facts), facts.newest)
+        answer = cel.evaluate(cel.compile(when, "when"), expression.seen_first(facts), facts.newest)
         return answer is True or isinstance(answer, cel.CelError)
 
 

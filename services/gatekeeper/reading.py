@@ -14,20 +14,19 @@ from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from contracts import subject, upcasting
-from contracts.catalogue import type_of
 from contracts.event import HistoryPage
-from contracts.payloads.plan import ReleaseCandidateCreated
 from contracts.problem import NotFound, Unavailable
 from services.gatekeeper import active, policy
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.folding import fold
-from services.gatekeeper.rules.schema import Approvals
+from services.gatekeeper.rules.schema import Soak
 from services.gatekeeper.rules.waivers import covers
 from services.gatekeeper.schema import Gate
 
-_CANDIDATE = type_of(ReleaseCandidateCreated)
 _OF_DEPLOYMENTS = frozenset({"verification", "analysis"})
 """Kinds of evidence that need not name the release: they stand in a deployment's history."""
+_HOPS = 4
+"""How far links from account to account are followed."""
 _AROUND = ("artifact:", "change:")
 """What a policy is chosen by, besides the release itself."""
 _Pages: TypeAlias = Callable[[Iterable[str]], Awaitable[list[HistoryPage]]]
@@ -135,6 +134,12 @@ async def _all(
     if isinstance(applied, policy.Applied):
         known = [*known, *await pages(_asked(applied.gate, fold(release, gate, known)))]
         known += await pages(_ended(applied.gate, fold(release, gate, known)))
+        for _ in range(_HOPS):
+            draft, read = fold(release, gate, known), {page.subject for page in known}
+            more = [key for key in _people(draft) if key not in read]
+            if not more:
+                break
+            known += await pages(more)
     return Read(fold(release, gate, [*known, *texts]), applied)
 
 
@@ -147,13 +152,14 @@ def _told(page: HistoryPage) -> HistoryPage:
 
 async def _around(release: HistoryPage, pages: _Pages) -> list[HistoryPage]:
     """Read what the candidate names, and the changes that its artifacts were built from."""
-    candidate = next((e.data for e in reversed(release.events) if e.type == _CANDIDATE), None)
-    if candidate is None:
+    name = release.subject.removeprefix("release:")
+    draft = fold(name, "", [release])
+    if draft.candidate is None:
         return []
-    digests = dict.fromkeys([*candidate["artifacts"], candidate["manifest_digest"]])
-    named = [f"change:{change}" for change in candidate.get("change_ids") or ()]
-    found = await pages([*(f"artifact:{digest}" for digest in digests), *named])
-    built = fold(release.subject.removeprefix("release:"), "", [release, *found]).changes()
+    named = [f"change:{change}" for change in draft.candidate.changes]
+    artifacts = (f"artifact:{digest}" for digest in dict.fromkeys(draft.artifacts()))
+    found = await pages([*artifacts, *named])
+    built = fold(name, "", [release, *found]).changes()
     return [*found, *await pages([k for c in built if (k := f"change:{c}") not in named])]
 
 
@@ -163,19 +169,21 @@ def _asked(gate: Gate, draft: Facts) -> list[str]:
     names += [f"calendar:{name}" for name in gate.calendars()]
     names += [f"control:{rule}" for rule in gate.waivable()]
     names += [f"breakglass:{gate.id}"] if gate.break_glass else []
-    names += [f"deployment:{d}" for d in draft.deployments if gate.kinds() & _OF_DEPLOYMENTS]
+    told = gate.of(Soak) or gate.kinds() & _OF_DEPLOYMENTS
+    names += [f"deployment:{d}" for d in draft.deployments if told]
     names += [f"release:{name}" for name in draft.depends_on if gate.asks_others()]
-    if gate.of(Approvals):
-        names += [f"identity:{account}" for account in _accounts(draft)]
     if "reviewer" in gate.excludes():
         names += [f"change:{head}" for head in draft.heads.values()]
     return [name for name in names if subject.is_key(name)]
 
 
-def _accounts(draft: Facts) -> list[str]:
-    ties = (tie.who for tie in draft.ties)
-    votes = (vote.principal for vote in draft.approvals)
-    return sorted({*ties, *votes})
+def _people(draft: Facts) -> list[str]:
+    """Return the histories of everybody who has done or said something, and where they lead."""
+    who = {tie.who for tie in draft.ties} | {vote.principal for vote in draft.approvals}
+    who |= {one.principal for one in draft.invocations} | {one.reviewer for one in draft.reviews}
+    who |= {waiver.approver for waiver in draft.waivers.values()}
+    who |= set(draft.people.links.values()) | set(draft.people.links)
+    return [key for one in sorted(who) if subject.is_key(key := f"identity:{one}")]
 
 
 def _ended(gate: Gate, draft: Facts) -> list[str]:

@@ -31,9 +31,7 @@ class Stamp:
         return ahead if ahead > TRUSTED_LEAD else timedelta(0)
 
 
-TieKind = Literal[
-    "requester", "author", "committer", "co_author", "reviewer", "deployer", "policy_author"
-]
+TieKind = Literal["requester", "author", "committer", "co_author", "reviewer", "deployer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +116,7 @@ class Deployment:
     digest: str | None
     """None when nobody said."""
     state: str
+    kind: str = "normal"
 
 
 @dataclass(frozen=True, slots=True)

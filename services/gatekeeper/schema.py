@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
@@ -51,7 +52,16 @@ class BreakGlass(Part):
 
     roles: list[Role] = Field(min_length=1, max_length=20)
     count: int = Field(default=2, ge=1, le=20)
+    lasts: Duration = timedelta(hours=4)
+    """From the last invocation that it took; a review ends it earlier."""
     review_within: Duration
+    review_by: list[Role] | None = Field(default=None, min_length=1, max_length=20)
+    """Who may review; default: `roles`. Never somebody who took part."""
+
+    @property
+    def reviewers(self) -> list[Role]:
+        """The roles that may review."""
+        return self.review_by or self.roles
 
 
 class Gate(Part):
@@ -84,7 +94,7 @@ class Gate(Part):
         found = {role for rule in self.of(Approvals) for role in rule.roles}
         found |= {role for rule in self.of(Veto) for role in rule.roles}
         found |= {r for _, rule in self.rules() if rule.waivable for r in rule.waivable.by}
-        return sorted(found | set(self.break_glass.roles if self.break_glass else ()))
+        return sorted(found | _glass(self.break_glass))
 
     def kinds(self) -> set[str]:
         """Return every kind of evidence that a rule asks for."""
@@ -105,6 +115,10 @@ class Gate(Part):
     def excludes(self) -> set[str]:
         """Return every tie that keeps somebody from approving."""
         return {tie for rule in self.of(Approvals) for tie in rule.exclude or ()}
+
+
+def _glass(glass: BreakGlass | None) -> set[str]:
+    return {*glass.roles, *glass.reviewers} if glass else set()
 
 
 class Metadata(Part):

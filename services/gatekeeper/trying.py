@@ -17,8 +17,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from services.gatekeeper.cel import CelError, Program, compile, evaluate  # noqa: A004
-from services.gatekeeper.cel_facts import CelFacts, CelMetrics
+from services.gatekeeper.cel import CelError, Program, Seen, compile, evaluate  # noqa: A004
 
 _ROOT = Path(__file__).parents[2]
 _START = 10.0
@@ -27,7 +26,7 @@ _START = 10.0
 
 def try_out(
     program: Program,
-    facts: CelFacts | CelMetrics,
+    facts: Seen,
     as_of: datetime,
     seconds: float = 1.0,
     memory: int = 512 * 1024 * 1024,

@@ -35,6 +35,12 @@ OWN_SOURCE = "/ledger/"
 """Sources and ids below it are the ledger's own, so that nobody takes such an id first."""
 _OWN_SUBJECT = re.compile(r"event:[0-9]+", re.ASCII)
 """What stands for an event by its position."""
+GOVERNED = frozenset({
+    "permit", "role", "policy", "calendar", "control", "identity", "breakglass", "decision", "veto",
+    "exception", "freeze",
+})  # fmt: skip
+"""Kinds of subjects whose histories gates rest on: only types of the catalogue may name them, or
+anybody could move, and so hold up, every decision."""
 NEEDED = {
     **dict.fromkeys(OURS_ALONE, "act-as"),
     # Whoever hands out roles, or says whose an account is, decides who may approve; whoever lifts a
@@ -55,10 +61,17 @@ def refusal(event: Event, scopes: frozenset[str] = frozenset()) -> Forbidden | N
         return Forbidden(f"{event.type} from {event.source} is for the ledger itself to write")
     if any(map(_OWN_SUBJECT.fullmatch, catalogue.subjects_of(event))):
         return Forbidden("the history of an event is for the ledger itself to write")
+    if not event.type.startswith(OURS) and GOVERNED & _kinds(event):
+        names = ", ".join(sorted(GOVERNED & _kinds(event)))
+        return Forbidden(f"{event.type} is not of our catalogue and may not name: {names}")
     needed = NEEDED.get(event.type)
     if needed is not None and needed not in scopes:
         return Forbidden(f"to write {event.type} needs the scope {needed}", scope=needed)
     return None
+
+
+def _kinds(event: Event) -> set[str]:
+    return {key.partition(":")[0] for key in catalogue.subjects_of(event)}
 
 
 def submission(event: Event | Problem, who: Principal) -> Submission | Outcome:

@@ -24,6 +24,8 @@ def _lifted(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
 
 def _granted(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     data = event.data
+    if data["exception_id"] in facts.waivers:
+        return  # an id is granted once
     facts.waivers[data["exception_id"]] = Waiver(
         stamp,
         data["exception_id"],
@@ -42,7 +44,8 @@ def _granted(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
 
 def _revoked(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
     id_ = event.data["exception_id"]
-    if known := facts.waivers.get(id_):
+    known = facts.waivers.get(id_)
+    if known and fault(event, event.data["revoked_by"]) is None:
         facts.waivers[id_] = replace(known, fault="it was revoked")
 
 

@@ -21,6 +21,7 @@ from services.gatekeeper.records import (
 def _planned(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     data = event.data
     facts.release_type, facts.services = data["release_type"], tuple(data["service_ids"])
+    facts.ever.update(facts.services)
     facts.labels = tuple(data.get("labels") or ())
     facts.depends_on = tuple(data.get("depends_on") or ())
     facts.incident = data.get("incident_id")
@@ -43,13 +44,11 @@ def _scope(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
 
 def _candidate(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     data = event.data
-    facts.candidate = Candidate(
-        stamp,
-        data["version"],
-        data["manifest_digest"],
-        tuple(data["artifacts"]),
-        tuple(data.get("change_ids") or ()),
-    )
+    digest, artifacts = data["manifest_digest"], tuple(data["artifacts"])
+    changes = tuple(data.get("change_ids") or ())
+    if facts.contents.setdefault(digest, (artifacts, changes)) != (artifacts, changes):
+        facts.doubts[stamp.position] = "the same manifest was announced with other contents before"
+    facts.candidate = Candidate(stamp, data["version"], digest, artifacts, changes)
 
 
 def _closed(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
@@ -60,7 +59,8 @@ def _change(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     data = event.data
     shas = [data[k] for k in ("merge_sha", "head_sha") if data.get(k)]
     if "merge_sha" in data:
-        facts.merges.add(data["merge_sha"])
+        if data.get("author"):  # else whoever merged may be all that is known
+            facts.merges.add(data["merge_sha"])
         facts.heads[f"{data['repo']}@{data['merge_sha']}"] = f"{data['repo']}@{data['head_sha']}"
     if data.get("author"):
         facts.ties.append(_wrote("author", data["author"], data["repo"], shas, stamp))
@@ -106,11 +106,19 @@ def _deployment(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     known = facts.deployments.get(id_)
     digest = data.get("artifact_digest") or (known.digest if known else None)
     state = data.get("outcome", "started")
-    if known is None or known.state == "started":  # what comes late does not take an end back
-        facts.deployments[id_] = Deployment(stamp, id_, data["service"], place, digest, state)
+    if known is None or state != "started":  # a late start does not take an end back
+        facts.deployments[id_] = Deployment(
+            stamp, id_, data["service"], place, digest, state, data["kind"]
+        )
     if is_person(event.principal, event.via):
         what = f"deployed it to {place}"
         facts.ties.append(Tie("deployer", event.principal, what, stamp.position))
+
+
+def _rolled_back(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
+    """Take it for a failure of the deployment that it undoes."""
+    if known := facts.deployments.get(event.data["deployment_id"]):
+        facts.deployments[known.id] = replace(known, stamp=stamp, state="failure")
 
 
 HANDLERS: dict[str, Handler] = {
@@ -128,5 +136,6 @@ HANDLERS: dict[str, Handler] = {
     "artifact.packaged.v1": _packaged,
     "deployment.started.v1": _deployment,
     "deployment.finished.v1": _deployment,
+    "rollback.triggered.v1": _rolled_back,
 }
 """By type without our prefix."""

@@ -60,7 +60,8 @@ def _count(ballot: _Ballot, facts: Facts, as_of: datetime, known: set[str]) -> _
     rule = ballot.rule
     holders = facts.holders(rule.roles, as_of)
     for vote in _votes(facts, rule):
-        held = vote.principal in facts.held(rule.roles, vote.stamp)
+        held_by = facts.held if vote.approved else facts.objectors
+        held = vote.principal in held_by(rule.roles, vote.stamp)
         if vote.principal in known and vote.principal not in holders and not held:
             continue
         reason = _why_void(vote, ballot, facts, as_of)

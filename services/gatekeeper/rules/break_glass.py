@@ -29,15 +29,21 @@ class Broken:
     positions: tuple[int, ...]
     incident: str
     due_at: datetime
+    lapses_at: datetime
 
 
-def invoked(policy: BreakGlass, facts: Facts) -> Broken | None:
-    """Return how this candidate may pass without rules; None: not enough people say so."""
+def invoked(policy: BreakGlass, facts: Facts, as_of: datetime) -> Broken | None:
+    """Return how this candidate may pass without rules; None: too few people say so, or it was
+    reviewed or has lapsed since.
+    """
     if facts.candidate is None:
         return None
     digest = facts.candidate.digest
     mine = [i for i in facts.invocations if i.release == facts.release and i.digest == digest]
-    return _broken(policy, facts, mine)
+    broken = _broken(policy, facts, mine)
+    if broken is None or broken.lapses_at <= as_of or _reviewed(policy, facts, broken, mine):
+        return None
+    return broken
 
 
 def overdue(policy: BreakGlass, facts: Facts, as_of: datetime) -> Answer | None:
@@ -60,7 +66,7 @@ def overdue(policy: BreakGlass, facts: Facts, as_of: datetime) -> Answer | None:
         "overdue" if late else f"due at {when}",
         [position for each in shown for position in each.positions],
         satisfy=f"a review of {names}" if late else None,
-        roles=policy.roles if late else (),
+        roles=policy.reviewers if late else (),
         changes=[each.due_at for each in waiting if each.due_at > as_of],
     )
 
@@ -70,15 +76,21 @@ def _unreviewed(policy: BreakGlass, facts: Facts) -> list[Broken]:
     for release in dict.fromkeys(i.release for i in facts.invocations):
         mine = [i for i in facts.invocations if i.release == release]
         broken = _broken(policy, facts, mine)
-        if broken is None:
-            continue
-        after = max(broken.positions)
-        if not any(
-            r.release == release and r.stamp.position > after and r.reviewer not in broken.people
-            for r in facts.reviews
-        ):
+        if broken is not None and not _reviewed(policy, facts, broken, mine):
             found.append(broken)
     return found
+
+
+def _reviewed(policy: BreakGlass, facts: Facts, broken: Broken, mine: list[Invocation]) -> bool:
+    """Say whether somebody of the roles, who took no part, has looked at it since."""
+    part = [one.principal for one in mine]
+    return any(
+        review.release == broken.release
+        and review.stamp.position > max(broken.positions)
+        and review.reviewer in facts.held(policy.reviewers, review.stamp)
+        and not any(facts.people.same(review.reviewer, person) for person in part)
+        for review in facts.reviews
+    )
 
 
 def _broken(policy: BreakGlass, facts: Facts, mine: list[Invocation]) -> Broken | None:
@@ -95,6 +107,7 @@ def _broken(policy: BreakGlass, facts: Facts, mine: list[Invocation]) -> Broken 
         tuple(one.stamp.position for one in counted),
         counted[0].incident,
         counted[-1].stamp.recorded_at + policy.review_within,
+        counted[-1].stamp.recorded_at + policy.lasts,
     )
 
 

@@ -36,7 +36,8 @@ def judge(rule: Dependencies, facts: Facts, place: str) -> Answer:
             "pending", reason, need, words.both(sorted(out)) or "none", evidence, satisfy=satisfy
         )
     names = words.both(list(facts.depends_on))
-    return Answer("pass", f"{names} is {where}", need, names, evidence)
+    verb = "is" if len(facts.depends_on) == 1 else "are"
+    return Answer("pass", f"{names} {verb} {where}", need, names, evidence)
 
 
 def _deployed(other: Facts, place: str) -> list[int]:
@@ -44,7 +45,7 @@ def _deployed(other: Facts, place: str) -> list[int]:
     last = {
         one.service: one
         for one in sorted(other.deployments.values(), key=lambda d: d.stamp.position)
-        if one.environment == place and one.state != "started"
+        if one.environment == place and one.state != "started" and one.kind != "rollback"
     }
     wanted = set(other.services) or set(last)
     good = [last[s].stamp.position for s in wanted if s in last and last[s].state == "success"]

@@ -53,7 +53,8 @@ def judge(stage: str, rule: Evidence, facts: Facts, as_of: datetime) -> RuleResu
         _judge_target(rule, target, records, as_of, found)
     if not groups:
         found.complain("pending", f"there is no candidate yet, so no {_noun(rule)} can be about it")
-    _check_metrics(rule, found)
+    for records in groups.values():
+        _check_metrics(rule, records, found)
     return _result(stage, rule, found, groups)
 
 
@@ -78,14 +79,16 @@ def _targets(rule: Evidence, facts: Facts) -> list[str]:
         return [""]
     if facts.candidate is None:
         return []
-    return [""] if rule.kind == "pipeline" else words.unique(facts.candidate.artifacts)
+    if rule.kind == "pipeline":  # of each repository the newest run speaks
+        return words.unique(map(words.repo, facts.changes())) or [""]
+    return words.unique(facts.candidate.artifacts)
 
 
 def _is_about(record: Record, target: str, rule: Evidence, facts: Facts) -> bool:
     if not rule.bind or rule.kind == "plan":
         return True
     if rule.kind == "pipeline":
-        return record.about in facts.changes()
+        return record.about in facts.changes() and target in {"", words.repo(record.about)}
     deployed = facts.deployments.get(record.about)
     about = (deployed.digest if deployed else None) or record.about
     return about == target or (facts.candidate is not None and about == facts.candidate.digest)
@@ -164,12 +167,12 @@ def _required_of(rule: Evidence, record: Record, as_of: datetime) -> Iterator[tu
         yield "fail", f"{record.series} does not meet {rule.require}"
 
 
-def _check_metrics(rule: Evidence, found: _Findings) -> None:
+def _check_metrics(rule: Evidence, records: list[Record], found: _Findings) -> None:
     """Complain of metrics that nobody reported; any of several suites may."""
     for name, (_, _, metric) in THRESHOLDS.items():
-        silent = found.spoke and not any(metric in record.metrics for record in found.spoke)
+        silent = records and not any(metric in record.metrics for record in records)
         if rule.bound(name) is not None and silent:
-            names = words.both(words.unique(record.series for record in found.spoke))
+            names = words.both(words.unique(record.series for record in records))
             found.complain("error", f"{names} did not report {metric}")
 
 

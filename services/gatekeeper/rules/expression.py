@@ -28,20 +28,7 @@ def judge(rule: Cel, facts: Facts, seen: cel_facts.CelFacts, as_of: datetime) ->
 
 
 def seen(facts: Facts) -> cel_facts.CelFacts:
-    """Return the facts that expressions may look at; votes that can never count are left out."""
-    candidate = facts.candidate
-    release = cel_facts.Release(
-        id=facts.release,
-        type=facts.release_type or "",
-        risk=facts.risk or "",
-        version=candidate.version if candidate else "",
-        digest=candidate.digest if candidate else "",
-        services=facts.services,
-        labels=facts.labels,
-        artifacts=candidate.artifacts if candidate else (),
-        changes=facts.changes(),
-        incident=facts.incident or "",
-    )
+    """Return the facts that rules may look at; votes that can never count are left out."""
     deployments = tuple(
         cel_facts.Deployment(d.stamp.at, d.id, d.environment, d.digest or "", d.state)
         for d in facts.deployments.values()
@@ -55,7 +42,28 @@ def seen(facts: Facts) -> cel_facts.CelFacts:
         cel_facts.Evidence(e.stamp.at, e.kind, e.series, e.about, e.outcome, e.metrics)
         for e in facts.evidence
     )
-    return cel_facts.CelFacts(release, deployments, approvals, evidence)
+    return cel_facts.CelFacts(_release(facts), deployments, approvals, evidence)
+
+
+def seen_first(facts: Facts) -> cel_facts.CelRelease:
+    """Return what conditions may look at: the release."""
+    return cel_facts.CelRelease(_release(facts))
+
+
+def _release(facts: Facts) -> cel_facts.Release:
+    candidate = facts.candidate
+    return cel_facts.Release(
+        id=facts.release,
+        type=facts.release_type or "",
+        risk=facts.risk or "",
+        version=candidate.version if candidate else "",
+        digest=candidate.digest if candidate else "",
+        services=facts.services,
+        labels=facts.labels,
+        artifacts=candidate.artifacts if candidate else (),
+        changes=facts.changes(),
+        incident=facts.incident or "",
+    )
 
 
 def _roles(facts: Facts, who: str) -> tuple[str, ...]:

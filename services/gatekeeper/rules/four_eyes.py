@@ -35,7 +35,7 @@ def unproved(rule: Approvals, facts: Facts) -> tuple[str, str] | None:
 
 def _strangers(rule: Approvals, facts: Facts, changes: Sequence[str]) -> tuple[str, str] | None:
     """Return the accounts that wrote something and are nobody's, as far as is recorded."""
-    issuers = {issuer(held.principal) for held in facts.holdings}
+    issuers = {issuer(held.principal) for held in facts.holdings if held.ended is None} - {""}
     if not issuers:
         return None  # nobody holds a role, so nothing counts, and that is the first thing to say
     kinds = {"author", "co_author"} & set(rule.exclude or ())

@@ -37,9 +37,9 @@ def judge(rule: Veto, facts: Facts) -> Answer:
 
 
 def _stands(veto: Raised, rule: Veto, facts: Facts) -> bool:
-    if veto.gate not in {None, facts.gate} or veto.principal not in facts.held(
-        rule.roles, veto.stamp
-    ):
+    if veto.gate not in {None, facts.gate}:
+        return False
+    if veto.principal not in facts.objectors(rule.roles, veto.stamp):
         return False
     return not any(
         who == veto.principal or who in facts.held(rule.roles, stamp) for who, stamp in veto.lifts

@@ -44,16 +44,24 @@ def waived(rule: Rule, found: RuleResult, facts: Facts, as_of: datetime) -> Rule
 
 
 def covers(waiver: Waiver, facts: Facts) -> bool:
-    """Say whether an exception is about this release. One that names nothing covers nothing."""
-    version = facts.candidate.version if facts.candidate else None
+    """Say whether an exception is about all of this release. One that names nothing covers nothing,
+    and one for a part (a service, an artefact of several) does not cover the others.
+    """
+    candidate = facts.candidate
+    version = candidate.version if candidate else None
+    whole = (
+        {candidate.digest, *(candidate.artifacts if len(candidate.artifacts) == 1 else ())}
+        if candidate
+        else set()
+    )
     named = (waiver.release, waiver.service, waiver.digest)
     return (
         any(named)
         and waiver.gate in {None, facts.gate}
         and waiver.release in {None, facts.release}
-        and waiver.service in {None, *facts.services}
+        and (waiver.service is None or facts.services == (waiver.service,))
         and waiver.version in {None, version}
-        and waiver.digest in {None, *facts.artifacts()}
+        and (waiver.digest is None or waiver.digest in whole)
     )
 
 

@@ -40,6 +40,11 @@ def brief(reference: str) -> str:
     return f"{repo}@{sha[:7]}" if at else reference
 
 
+def repo(change: str) -> str:
+    """Return the repository of a change, `acme/pay` of `acme/pay@9fceb02…`."""
+    return change.rpartition("@")[0]
+
+
 def quoted(text: str, limit: int = 200) -> str:
     """Return somebody's own words, cut to `limit` characters and to one line, for mid-sentence."""
     line = " ".join(text.split()).removesuffix(".")
@@ -48,7 +53,7 @@ def quoted(text: str, limit: int = 200) -> str:
 
 def number(value: float) -> str:
     """Return `70`, `81.4`."""
-    return f"{value:g}"
+    return f"{value:.15g}"
 
 
 def unique(texts: Iterable[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -198,3 +199,28 @@ async def test_a_freeze_is_checked_declared_shown_and_lifted(caller: Caller) -> 
     assert shown["windows"] == []
     stranger = caller.key("stranger", {"read", "event:write"})
     assert (await caller.send("POST", "/freezes", body, key=stranger)).status_code == 403
+
+
+async def test_a_permit_that_somebody_else_wrote_is_none(caller: Caller, told: Told) -> None:
+    data = {"permit_id": "mine", "decision_id": "d", "release_id": RELEASE, "gate": GATE}
+    more = {
+        "environment": "production",
+        "target_digest": MANIFEST,
+        "not_after": "2099-01-01T00:00:00Z",
+    }
+    told.foreign("x.permit.issued.v1", "permit:mine", data | more)
+    assert (await begin(caller, "mine", start())).status_code == 404
+
+
+async def test_an_answer_that_somebody_else_wrote_is_not_ours(caller: Caller, told: Told) -> None:
+    permit = await permitted(caller)
+    id_ = uuid.uuid5(uuid.NAMESPACE_URL, f"permit:{permit}/d1")
+    told.foreign("x.y", f"permit:{permit}", {})
+    told.events[-1].event["id"] = str(id_)
+    assert (await begin(caller, permit, start())).status_code == 409
+
+
+async def test_a_permit_is_for_the_services_of_its_release(caller: Caller) -> None:
+    permit = await permitted(caller)
+    answer = await begin(caller, permit, start(service="ledger-core"))
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/service")

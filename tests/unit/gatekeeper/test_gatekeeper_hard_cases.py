@@ -19,7 +19,15 @@ from tests.unit.gatekeeper.guarded import (
     Guarded,
     document,
 )
-from tests.unit.gatekeeper.told import MANIFEST, OTHER_IMAGE, OTHER_MANIFEST, START
+from tests.unit.gatekeeper.told import (
+    CHANGE,
+    IMAGE,
+    MANIFEST,
+    OTHER_IMAGE,
+    OTHER_MANIFEST,
+    SHA,
+    START,
+)
 
 SRE = "{id: sre, type: approvals, count: 1, roles: [sre], expires_after: 72h, distinct_group: sign}"
 MANAGER = "{id: rm, type: approvals, count: 1, roles: [rm], distinct_group: sign}"
@@ -169,7 +177,7 @@ def test_12_two_people_break_the_glass_in_a_freeze_and_one_does_not() -> None:
 
 
 def test_12_a_review_that_is_overdue_blocks_the_next_normal_release() -> None:
-    told = Guarded().role("incident-commander", FAY, OZ).broke(FAY, OZ, release="pay-1.41")
+    told = Guarded().role("incident-commander", FAY, OZ, UMA).broke(FAY, OZ, release="pay-1.41")
     text = document("{id: unit, type: evidence, kind: tests}")
     soon = told.decide(text, hours=47)
     assert soon.decision == "allow"
@@ -180,6 +188,7 @@ def test_12_a_review_that_is_overdue_blocks_the_next_normal_release() -> None:
     assert told.reviewed(FAY, "pay-1.41").decide(text, hours=48).decision == "deny", (
         "not by herself"
     )
+    assert told.reviewed(ROSA, "pay-1.41").decide(text, hours=48).decision == "deny", "no role"
     assert told.reviewed(UMA, "pay-1.41").decide(text, hours=48).decision == "allow"
 
 
@@ -401,3 +410,89 @@ def test_what_others_send_in_somebodys_name_neither_withdraws_nor_breaks_nor_lif
         said = glass | {"incident_id": "i", "reason": "x", "target_digest": MANIFEST}
         told.tell("breakglass.invoked.v1", said, "key:ci")
     assert told.decide(document(SCAN)).decision == "deny"
+
+
+def test_12_glass_stays_broken_for_a_while_and_not_after_its_review() -> None:
+    told = Guarded().role("incident-commander", FAY, OZ, UMA).scan(critical=1).broke(FAY, OZ)
+    ends = format_time(told.clock + timedelta(hours=4))
+    broken = told.decide(document(SCAN))
+    assert (broken.decision, broken.next_change_at, loss(broken)) == (
+        "allow-by-break-glass", ends, ends,
+    )  # fmt: skip
+    assert told.decide(document(SCAN), hours=4).decision == "deny"
+    assert told.reviewed(UMA).decide(document(SCAN)).decision == "deny"
+
+
+def test_12_one_person_with_two_accounts_breaks_no_glass() -> None:
+    told = Guarded().role("incident-commander", FAY, "hub:fay-s").scan(critical=1)
+    told.broke(FAY, "hub:fay-s").linked("hub:fay-s", FAY)
+    assert told.decide(document(SCAN)).decision == "deny"
+
+
+def test_a_veto_counts_also_from_somebody_of_one_of_the_services() -> None:
+    told = Guarded().role("security", UMA, scope="pay").vetoed(UMA)
+    assert told.rule(NO_VETO).status == "fail"
+    mine = {"release_id": "pay-1.42", "name": "Pay", "service_ids": ["pay", "toy"], "owner": HAL}
+    told.tell("release.planned.v1", mine | {"release_type": "minor"})
+    assert told.rule(NO_VETO).status == "fail", "a wider plan takes nobody's veto away"
+
+
+def test_a_no_counts_also_after_a_wider_plan() -> None:
+    told = Guarded().role("sre", FAY, scope="pay").vote(FAY, "rejected", comment="no")
+    mine = {"release_id": "pay-1.42", "name": "Pay", "service_ids": ["pay", "toy"], "owner": HAL}
+    told.tell("release.planned.v1", mine | {"release_type": "minor"})
+    assert told.rule(SRE).status == "fail"
+
+
+def test_one_manifest_with_two_contents_is_an_error() -> None:
+    told = Guarded().role("sre", FAY).vote(FAY)
+    told.candidate(MANIFEST, OTHER_IMAGE)
+    decision = told.decide(document(SRE))
+    assert (decision.decision, decision.rules[0].rule) == ("deny", "facts-agree")
+
+
+def test_a_squashed_merge_keeps_its_co_authors() -> None:
+    told = Guarded().role("sre", FAY)
+    told.pushed(sha=SHA, author=KIM, co_authors=[FAY]).vote(FAY)
+    assert told.rule(SRE).status == "pending"
+
+
+def test_accounts_that_are_linked_in_a_circle_are_one_person() -> None:
+    told = Guarded().role("sre", "sso:k", OZ).pushed(author="git:a")
+    told.linked("git:a", "sso:k").linked("sso:k", "git:a").vote("sso:k")
+    assert told.rule(SRE).status == "pending"
+
+
+def test_an_exception_for_one_of_two_artefacts_covers_not_the_other() -> None:
+    told = Guarded().role("security", UMA)
+    data = {"release_id": "pay-1.42", "version": "2", "manifest_digest": OTHER_MANIFEST}
+    told.tell("release.candidate_created.v1", data | {"artifacts": [IMAGE, OTHER_IMAGE]})
+    told.scan(critical=1).scan(critical=9, digest=OTHER_IMAGE)
+    ends = told.clock + timedelta(days=2)
+    assert told.excepted(UMA, "sca", ends, artifact_digest=IMAGE).rule(SCAN).status == "fail"
+
+
+def test_a_metric_must_be_reported_of_each_artefact() -> None:
+    told = Guarded()
+    data = {"release_id": "pay-1.42", "version": "2", "manifest_digest": OTHER_MANIFEST}
+    told.tell("release.candidate_created.v1", data | {"artifacts": [IMAGE, OTHER_IMAGE]})
+    told.tests().tests(suite="other", artifact_digest=OTHER_IMAGE, coverage=None)
+    rule = "{id: unit, type: evidence, kind: tests, min_coverage: 70}"
+    assert told.rule(rule).status == "error"
+
+
+def test_the_pipeline_of_each_repository_must_be_green() -> None:
+    told = Guarded()
+    bill = "acme/bill@" + "7" * 40
+    told.candidate(OTHER_MANIFEST, changes=(CHANGE, bill)).pipeline()
+    rule = "{id: ci, type: evidence, kind: pipeline}"
+    assert told.rule(rule).reason == "no pipeline run is recorded for acme/bill"
+
+
+def test_a_rollback_ends_the_soak() -> None:
+    told = Guarded().ran()
+    id_ = told.events[-1].data["deployment_id"]
+    undone = {"deployment_id": id_, "cause": "manual", "rule": "slo", "to_digest": OTHER_IMAGE}
+    more = {"release_id": "pay-1.42", "triggered_at": format_time(told.clock)}
+    told.tell("rollback.triggered.v1", undone | more)
+    assert told.rule(SOAK, hours=48).status == "pending"
