@@ -1,9 +1,14 @@
 """The gatekeeper: judges release policies over the event history, and records each decision.
 
-`policy` YAML → rules · `facts` histories → facts · `rules/` one rule → one result · `judge` all of
-them → the decision · `calendars` freezes → who is held when, over the `windows` of one freeze,
-`recurring` rules and time `zones` · `cel` expressions, `cel_facts` what they see, `cel_tree` what
-they loop over (these eleven are pure) · `trying` drafts of expressions in a child process ·
-`deciding` read, judge, record · `approving` a person's yes or no · `activating` policies into the
-ledger · `api` HTTP · `service` puts it together.
+Pure: `policy` YAML → rules · `folding` histories → `facts`, by the handlers in `folds/`, of
+`records` and `people` · `rules/` one rule → one result, `applying` all of a gate, `judge` → the
+decision · `permits`, `linting` · `active` the texts that judge · `calendars` freezes → who is
+held when, over the `windows` of one freeze, `recurring` rules and time `zones` · `cel`
+expressions, `cel_facts` what they see, `cel_tree` what they loop over.
+
+Not pure: `reading` which histories a question rests on · `deciding` read, judge, record ·
+`approving` a person's yes or no, `acts` what else people say · `deploying` permits used up ·
+`replaying` and `backtesting` decisions judged again · `activating` policies into the ledger ·
+`trying` drafts of expressions in a child process, used by nothing yet · `api`, `acts_api` HTTP
+· `service` all together.
 """

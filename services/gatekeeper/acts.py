@@ -95,21 +95,21 @@ class Acts:
         payload = ExceptionRevoked(exception_id=exception, reason=reason, revoked_by=who.id)
         return await self._of_person(who, payload, f"exception:{exception}")
 
-    async def declare(self, payload: FreezeDeclared) -> Receipt:
-        """Declare a freeze. `Invalid` names all that is wrong with its windows."""
+    async def declare(self, who: Principal, payload: FreezeDeclared) -> Receipt:
+        """Declare a freeze, in the name of a person who does. `Invalid` names every fault."""
         faults = check(calendars.declared(payload, 0))
         if faults:
             said = [fault.replace("zone:", "tz:", 1) for fault in faults]
             errors = [{"pointer": f"/{fault.partition(':')[0]}", "detail": fault} for fault in said]
             raise Invalid(faults[0], errors=errors)
         event = envelope(payload, f"freeze:{payload.freeze_id}", stamp())
-        return await self._decider.append(event, None)
+        return await self._decider.append(event, None, _person(who))
 
-    async def unfreeze(self, freeze: str, reason: str) -> Receipt:
+    async def unfreeze(self, who: Principal, freeze: str, reason: str) -> Receipt:
         """Lift a freeze."""
         await self._known(f"freeze:{freeze}", f"there is no freeze {freeze}")
         event = envelope(FreezeLifted(freeze_id=freeze, reason=reason), f"freeze:{freeze}", stamp())
-        return await self._decider.append(event, None)
+        return await self._decider.append(event, None, _person(who))
 
     async def freezes(self, calendar: str) -> list[Freeze]:
         """Return the freezes of a calendar that nobody has lifted."""
@@ -132,3 +132,8 @@ class Acts:
         if not is_person(who.id, who.via):
             raise Forbidden(f"{who.id} is a key; only a person can say this")
         return await self._decider.append(envelope(payload, subject, stamp()), None, who)
+
+
+def _person(who: Principal) -> Principal | None:
+    """Return whom to act for; a key that asks is not told, only that we did it."""
+    return who if is_person(who.id, who.via) else None

@@ -143,13 +143,12 @@ class ActsApi:
 
     async def declare(self, request: Request, body: FreezeDeclared) -> Receipt:
         """Declare a freeze, once or recurring."""
-        self._who(request, "role:write")
-        return await self._acts.declare(body)
+        return await self._acts.declare(self._who(request, "role:write"), body)
 
     async def unfreeze(self, request: Request, freeze: Name, body: End) -> Receipt:
         """Lift a freeze."""
-        self._who(request, "role:write")
-        return await self._acts.unfreeze(freeze, body.reason)
+        who = self._who(request, "role:write")
+        return await self._acts.unfreeze(who, freeze, body.reason)
 
     async def simulate(
         self,

@@ -52,7 +52,9 @@ class Source:
         for gate in gates:
             stages = _items(gate, "stages")
             yield from self._double_ids("stage", stages)
-            yield from self._double_ids("rule", [r for s in stages for r in _items(s, "rules")])
+            rules = [r for s in stages for r in _items(s, "rules")]
+            within = [each for rule in rules for each in _items(rule, "rules")]
+            yield from self._double_ids("rule", [*rules, *within])
 
     def _at(self, node: yaml.Node, text: str) -> str:
         mark = node.start_mark

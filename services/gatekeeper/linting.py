@@ -33,8 +33,8 @@ def lint(policy: Policy, holders: Holders) -> list[Remark]:
     """Return what is odd in a policy, in the order of the document."""
     found: list[Remark] = []
     for gate in policy.document.gates:
-        rules = leaves([rule for _, rule in gate.rules()])
-        for rule in rules:
+        rules = [rule for _, rule in gate.rules()]
+        for rule in [*rules, *(each for each in leaves(rules) if each not in rules)]:
             of_rule = [*_dead(policy, rule), *_people(rule, holders), *_by_the_minute(rule)]
             found += [Remark(gate.id, rule.id, text) for text in of_rule]
         found += [Remark(gate.id, "", text) for text in _of_gate(gate, holders)]

@@ -33,3 +33,19 @@ def test_every_decision_is_made_again_to_the_byte(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 other engine, 0 different, 0 unreadable" in done.stdout
     assert int(done.stdout.split()[0]) >= 3
+
+
+def test_another_policy_is_tried_on_the_decisions_that_were_made(
+    tell: Teller, release: str, shape: Shape
+) -> None:
+    tell.ask(release, GATE)
+    tell.vote("dev:grace", release, GATE, comment="Read.")
+    file = "deploy/policies/standard.yaml"
+    command = [sys.executable, "-m", "services", "decisions", "backtest", file]
+    done = subprocess.run(
+        [*command, "--url", shape.ledger], cwd=ROOT, env=environment(RLG_API_KEY="demo-key"),
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "allow → allow" in done.stdout
+    assert "0 releases affected" in done.stdout

@@ -38,12 +38,11 @@ def invoked(policy: BreakGlass, facts: Facts, as_of: datetime) -> Broken | None:
     """
     if facts.candidate is None:
         return None
-    digest = facts.candidate.digest
-    mine = [i for i in facts.invocations if i.release == facts.release and i.digest == digest]
-    broken = _broken(policy, facts, mine)
-    if broken is None or broken.lapses_at <= as_of or _reviewed(policy, facts, broken, mine):
-        return None
-    return broken
+    key = (facts.release, facts.candidate.digest)
+    for broken in reversed(_broken(policy, facts, *key)):
+        if as_of < broken.lapses_at and not _reviewed(policy, facts, broken):
+            return broken
+    return None
 
 
 def overdue(policy: BreakGlass, facts: Facts, as_of: datetime) -> Answer | None:
@@ -72,18 +71,14 @@ def overdue(policy: BreakGlass, facts: Facts, as_of: datetime) -> Answer | None:
 
 
 def _unreviewed(policy: BreakGlass, facts: Facts) -> list[Broken]:
-    found: list[Broken] = []
-    for release in dict.fromkeys(i.release for i in facts.invocations):
-        mine = [i for i in facts.invocations if i.release == release]
-        broken = _broken(policy, facts, mine)
-        if broken is not None and not _reviewed(policy, facts, broken, mine):
-            found.append(broken)
-    return found
+    keys = dict.fromkeys((one.release, one.digest) for one in facts.invocations)
+    every = [broken for key in keys for broken in _broken(policy, facts, *key)]
+    return [broken for broken in every if not _reviewed(policy, facts, broken)]
 
 
-def _reviewed(policy: BreakGlass, facts: Facts, broken: Broken, mine: list[Invocation]) -> bool:
+def _reviewed(policy: BreakGlass, facts: Facts, broken: Broken) -> bool:
     """Say whether somebody of the roles, who took no part, has looked at it since."""
-    part = [one.principal for one in mine]
+    part = [one.principal for one in facts.invocations if one.release == broken.release]
     return any(
         review.release == broken.release
         and review.stamp.position > max(broken.positions)
@@ -93,21 +88,32 @@ def _reviewed(policy: BreakGlass, facts: Facts, broken: Broken, mine: list[Invoc
     )
 
 
-def _broken(policy: BreakGlass, facts: Facts, mine: list[Invocation]) -> Broken | None:
-    first: dict[str, Invocation] = {}
-    for one in mine:
-        if one.fault is None and one.principal in facts.held(policy.roles, one.stamp):
-            first.setdefault(facts.people.key(one.principal), one)
-    counted = list(first.values())[: policy.count]
-    if len(counted) < policy.count:
-        return None
+def _broken(policy: BreakGlass, facts: Facts, release: str, digest: str) -> list[Broken]:
+    """Return each time that enough people asked for a candidate within `lasts`, in order."""
+    found: list[Broken] = []
+    asking: dict[str, Invocation] = {}
+    for one in facts.invocations:
+        mine = (one.release, one.digest, one.fault) == (release, digest, None)
+        if not mine or one.principal not in facts.held(policy.roles, one.stamp):
+            continue
+        kept = one.stamp.recorded_at - policy.lasts
+        asking = {who: i for who, i in asking.items() if i.stamp.recorded_at > kept}
+        asking.setdefault(facts.people.key(one.principal), one)
+        if len(asking) == policy.count:
+            found.append(_together(policy, list(asking.values())))
+            asking = {}
+    return found
+
+
+def _together(policy: BreakGlass, asked: list[Invocation]) -> Broken:
+    last = max(one.stamp.recorded_at for one in asked)
     return Broken(
-        counted[0].release,
-        tuple(one.principal for one in counted),
-        tuple(one.stamp.position for one in counted),
-        counted[0].incident,
-        counted[-1].stamp.recorded_at + policy.review_within,
-        counted[-1].stamp.recorded_at + policy.lasts,
+        asked[0].release,
+        tuple(one.principal for one in asked),
+        tuple(one.stamp.position for one in asked),
+        asked[0].incident,
+        last + policy.review_within,
+        last + policy.lasts,
     )
 
 

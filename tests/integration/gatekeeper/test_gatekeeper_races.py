@@ -57,7 +57,7 @@ async def test_of_many_that_use_a_permit_at_once_one_begins(house: House) -> Non
 async def test_a_decision_gets_through_while_its_service_and_environment_are_busy(
     house: House,
 ) -> None:
-    """300 events a second name them; none of these histories is read."""
+    """Up to 300 events a second name them; none of these histories is read."""
     await house.tell(story())
     done = asyncio.Event()
     told = 0

@@ -7,7 +7,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from contracts.event import format_time
+from services.gatekeeper.activating import activate
+from services.gatekeeper.deciding import Decider
 from services.gatekeeper.judge import loss
+from services.kit import clock
 from tests.unit.gatekeeper.guarded import (
     BREAK_GLASS,
     FAY,
@@ -19,6 +22,7 @@ from tests.unit.gatekeeper.guarded import (
     Guarded,
     document,
 )
+from tests.unit.gatekeeper.memory import MemoryLedger
 from tests.unit.gatekeeper.told import (
     CHANGE,
     IMAGE,
@@ -233,10 +237,12 @@ def test_15_an_account_that_is_linked_to_the_approver_ties_them() -> None:
     assert (found.status, found.who) == ("pending", [OZ])
 
 
-def test_16_a_judge_whose_clock_is_behind_judges_at_the_newest_event() -> None:
-    """The moment is the decider's; that it is never before the newest event is held there."""
-    told = Guarded().role("sre", FAY).vote(FAY)
-    assert told.decide(document(SRE)).as_of == told.events[-1].recorded_at
+async def test_16_a_judge_whose_clock_is_behind_judges_at_the_newest_event() -> None:
+    told = Guarded(clock.now() + timedelta(hours=1)).role("sre", FAY).vote(FAY)
+    decider = Decider(MemoryLedger(told), "main", ["guard"])
+    await activate(decider, {"guard": document(SRE)})
+    newest = told.events[-1].recorded_at
+    assert (await decider.decide("pay-1.42", "deploy:production")).decision.as_of == newest
 
 
 def test_a_soak_counts_from_the_later_clock_and_ends_with_a_failure() -> None:
@@ -496,3 +502,12 @@ def test_a_rollback_ends_the_soak() -> None:
     more = {"release_id": "pay-1.42", "triggered_at": format_time(told.clock)}
     told.tell("rollback.triggered.v1", undone | more)
     assert told.rule(SOAK, hours=48).status == "pending"
+
+
+def test_12_glass_that_has_lapsed_or_was_reviewed_can_be_broken_again() -> None:
+    told = Guarded().role("incident-commander", FAY, OZ, UMA).scan(critical=1).broke(FAY, OZ)
+    told.later(hours=5).broke(FAY)
+    assert told.decide(document(SCAN)).decision == "deny", "one of them asks again"
+    assert told.broke(OZ).decide(document(SCAN)).decision == "allow-by-break-glass"
+    assert told.reviewed(UMA).decide(document(SCAN)).decision == "deny"
+    assert told.broke(OZ, FAY).decide(document(SCAN)).decision == "allow-by-break-glass"

@@ -159,3 +159,11 @@ def test_a_folder_needs_policies_of_different_names(tmp_path: Path) -> None:
         (tmp_path / file).write_text(document())
     with pytest.raises(PolicyFaultsError, match=r"b.yaml:1:1 metadata.name: another file"):
         read_folder(tmp_path)
+
+
+def test_a_rule_within_alternatives_may_not_have_the_id_of_another() -> None:
+    """Else one would be judged in the other's place."""
+    one = "{id: qa, type: approvals, count: 1, roles: [qa]}"
+    pair = f"{{id: any, type: any_of, rules: [{one}, {{id: x, type: veto, roles: [qa]}}]}}"
+    text = document(rule=pair) + f"    - {one.replace('count: 1', 'count: 2')}\n"
+    assert ["another rule has this id" in fault for fault in faults(text)] == [True]
