@@ -5,5 +5,6 @@ them → the decision · `calendars` freezes → who is held when, over the `win
 `recurring` rules and time `zones` · `cel` expressions, `cel_facts` what they see, `cel_tree` what
 they loop over (these eleven are pure) · `trying` drafts of expressions in a child process ·
 `deciding` read, judge, record · `approving` a person's yes or no · `activating` policies into the
-ledger · `api` HTTP · `service` puts it together.
+ledger · `watching` the feed for what moves a gate, `timers` judging again by itself, `store` what
+both keep · `api` HTTP · `service` puts it together.
 """
