@@ -1,6 +1,6 @@
 """The gatekeeper's own rows: when each open gate is judged again, and whom an event concerns.
 
-All of it is a cache of the ledger: emptied together with its cursor, it is filled again by the feed.
+All of it is a cache: emptied together with its cursor, it is filled again by the ledger's feed.
 When a gate is due, the clock of whoever judges says; how long a claim holds, the database's.
 """
 
