@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from services.kit.settings import Shared
 from services.ledger import service as ledger_service
 from services.ledger.settings import LedgerSettings
 
-GATE, MANIFEST, ROSA = "deploy:production", "sha256:" + "c" * 64, Principal("acme:rosa", "A3")
+GATE, ROSA = "deploy:production", Principal("acme:rosa", "A3")
 EXPIRES = timedelta(hours=1)
 TEXT = f"""
 apiVersion: release-ledger/v1
@@ -94,17 +95,20 @@ class Watch:
         return (await self.ledger.append("main", events, None, person))[-1].position
 
     async def planned(self, *releases: str) -> None:
+        events = []
         for release in releases:
+            it = manifest(release)
             plan = ReleasePlanned(release_id=release, name="Pay", service_ids=["pay"],
                                   release_type="minor", owner="acme:hal")  # fmt: skip
             candidate = ReleaseCandidateCreated(
-                release_id=release, version="1", manifest_digest=MANIFEST, artifacts=[MANIFEST]
+                release_id=release, version="1", manifest_digest=it, artifacts=[it]
             )
-            await self.tell(said(plan), said(candidate))
+            events += [said(plan), said(candidate)]
+        await self.tell(*events)
 
-    async def approved(self, expires_at: datetime, *releases: str) -> None:
-        """Approve releases so long ago that the approvals expire at that instant."""
-        votes = [said(approval(release), expires_at - EXPIRES) for release in releases]
+    async def approved(self, expires: dict[str, datetime]) -> None:
+        """Approve releases so long ago that each approval expires at the given instant."""
+        votes = [said(approval(release), at - EXPIRES) for release, at in expires.items()]
         await self.tell(*votes, person=ROSA)
 
     async def decisions(self, release: str) -> list[RecordedEvent]:
@@ -154,9 +158,21 @@ def said(payload: Payload, at: datetime | None = None) -> Event:
     return envelope(payload, subject, None if at is None else format_time(at))
 
 
+def manifest(release: str) -> str:
+    """Return the candidate of a release: each has its own."""
+    return "sha256:" + hashlib.sha256(release.encode()).hexdigest()
+
+
 def approval(release: str, decision: Any = "approved") -> ApprovalDecided:
-    return ApprovalDecided(approval_id="a", release_id=release, gate=GATE, principal=ROSA.id,
-                           decision=decision, roles=["boss"], target_digest=MANIFEST)  # fmt: skip
+    return ApprovalDecided(
+        approval_id="a",
+        release_id=release,
+        gate=GATE,
+        principal=ROSA.id,
+        decision=decision,
+        roles=["boss"],
+        target_digest=manifest(release),
+    )
 
 
 def verdicts(events: list[RecordedEvent]) -> list[str]:
