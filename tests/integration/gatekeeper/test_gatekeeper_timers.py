@@ -14,11 +14,18 @@ import pytest
 
 from contracts.event import parse_time
 from contracts.payloads.plan import ReleaseCompleted, ReleasePlanPublished
+from services.gatekeeper import service
+from services.gatekeeper.deciding import Judged
+from services.gatekeeper.settings import GatekeeperSettings
 from services.gatekeeper.timers import redecide
 from services.kit import clock, metrics
+from services.kit.identity import Keyring
+from services.kit.remote import HttpFeed
+from services.kit.settings import SettingsError, Shared
 from tests.integration.gatekeeper.watch import (
     GATE,
     ROSA,
+    TEXT,
     Gatekeeper,
     Watch,
     approval,
@@ -219,6 +226,48 @@ async def test_what_a_killed_gatekeeper_had_claimed_another_one_judges(
     assert verdicts(await watch.decisions("pay-1")) == ["allow", "pending"]
     feeding.cancel()
     await asyncio.wait([feeding])
+
+
+async def test_a_gate_that_cannot_be_judged_waits_and_holds_up_no_other(
+    watch: Watch, one: Gatekeeper
+) -> None:
+    await watch.planned("pay-1", "pay-2")
+    for name in ("pay-1", "pay-2"):
+        await one.decider.decide(name, GATE)
+    await watch.tell(said(approval("pay-1")), person=ROSA)
+    await watch.tell(said(approval("pay-2")), person=ROSA)
+    judge = one.decider.dry_run
+
+    async def broken(release: str, gate: str) -> Judged:
+        if release == "pay-1":
+            raise ArithmeticError("a fault of ours")
+        return await judge(release, gate)
+
+    one.decider.dry_run = broken  # type: ignore[method-assign]
+    before = judged("failed", "event")
+    async with one.awake():
+        await until(lambda: _so_many(watch, "pay-2", 2))
+        assert judged("failed", "event") == before + 1
+        assert len(await watch.decisions("pay-1")) == 1
+        one.decider.dry_run = judge  # type: ignore[method-assign]
+        await until(lambda: _so_many(watch, "pay-1", 2))
+
+
+async def test_the_service_judges_by_itself(watch: Watch, one: Gatekeeper, tmp_path: Path) -> None:
+    (tmp_path / "short.yaml").write_text(TEXT)
+    settings, ledger = GatekeeperSettings(policies=tmp_path), watch.client("service")
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        service.build(Shared(), settings, Keyring(), ledger, HttpFeed(ledger))
+    shared = Shared.model_validate({"DATABASE_URL": watch.url})
+    built = service.build(shared, settings, Keyring(), ledger, HttpFeed(ledger))
+    await watch.planned("pay-1")
+    await one.decider.decide("pay-1", GATE)
+    async with built.run():
+        assert {await check() for check in built.checks.values()} == {None}
+        await watch.tell(said(approval("pay-1")), person=ROSA)
+        await until(lambda: _so_many(watch, "pay-1", 2))
+    *_, last = await watch.decisions("pay-1")
+    assert (verdicts([last]), last.principal) == (["allow"], "service:service")
 
 
 async def _so_many(watch: Watch, release: str, number: int) -> bool:
