@@ -54,9 +54,11 @@ def build(
     app.include_router(Api(decider, keyring).router())
     app.include_router(witnessing.served(NAME, settings.witness, shared))
     checks: dict[str, Check] = {"ledger": _reachable(decider), "policy": _active(decider)}
+    soft: dict[str, Check] = {}
     if watch is not None:
         checks["database"] = database.reachable(watch.engine)
-    add_health(app, checks)
+        soft["timers"] = watch.timers.overdue
+    add_health(app, checks, soft)
 
     async def keep_active() -> None:
         await _until_it_answers(decider, texts)
@@ -72,7 +74,7 @@ def build(
             await stack.enter_async_context(background(NAME, **tasks))
             yield
 
-    return Service(NAME, app, run, checks)
+    return Service(NAME, app, run, checks, soft)
 
 
 class _Watch:

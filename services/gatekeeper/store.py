@@ -79,6 +79,9 @@ UPDATE gatekeeper.gate_timer AS t
   FROM due WHERE t.ledger = :ledger AND t.release = due.release AND t.gate = due.gate
 RETURNING t.release, t.gate, t.due_at, t.fires_at, t.moved, t.claimed_until
 """)
+_OVERDUE = text("""
+SELECT count(*) FROM gatekeeper.gate_timer WHERE ledger = :ledger AND due_at < :before
+""")
 _MINE = "ledger = :ledger AND release = :release AND gate = :gate AND claimed_until = :held"
 _SETTLE = text(f"""
 UPDATE gatekeeper.gate_timer
@@ -214,6 +217,12 @@ class Store:
         """Let nobody judge a gate for some seconds."""
         async with self._engine.begin() as connection:
             await connection.execute(_PUT_OFF, self._mine(claim) | {"seconds": seconds})
+
+    async def overdue(self, before: datetime) -> int:
+        """Return how many gates have been due since before an instant."""
+        async with self._engine.connect() as connection:
+            how = {"ledger": self.ledger, "before": before}
+            return int((await connection.execute(_OVERDUE, how)).scalar_one())
 
     async def forget(self, claim: Claim) -> None:
         """Let go of a gate."""

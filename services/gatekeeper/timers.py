@@ -29,6 +29,7 @@ AT_ONCE = 8
 """Gates that one process judges at a time."""
 POLL_SECONDS = 0.2
 RETRY_SECONDS = 5.0
+OVERDUE = timedelta(seconds=30)
 SOONEST = timedelta(seconds=1)
 """A rule that names an instant that has passed costs a judgement a second, not a core."""
 _log = logs.get(__name__)
@@ -100,6 +101,11 @@ class Timers:
         while True:
             if not await self.fire():
                 await asyncio.sleep(POLL_SECONDS)
+
+    async def overdue(self) -> str | None:
+        """Readiness check: say so when gates wait that should have been judged long ago."""
+        late = await self._store.overdue(clock.now() - OVERDUE)
+        return f"gates that wait to be judged again: {late}" if late else None
 
     async def fire(self) -> int:
         """Judge some of what is due; return how many gates that were."""

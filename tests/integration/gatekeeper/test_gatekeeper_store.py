@@ -121,6 +121,13 @@ async def test_what_is_read_for_the_first_time_is_looked_at_once_more(store: Sto
     assert await due(store, SOON) == []
 
 
+async def test_what_is_due_for_long_is_counted(store: Store) -> None:
+    counted = [await store.overdue(at) for at in (NOW, SOON, LATER, LATER + LATER.resolution)]
+    assert counted == [0, 1, 1, 2]
+    await store.forget(await taken(store))
+    assert await store.overdue(SOON) == 0
+
+
 async def test_a_gate_that_was_put_off_stops_no_other(store: Store) -> None:
     await store.put_off(await taken(store), 1)
     await store.take(4, 5, Seen(moved={"release:pay-2": 5}), NOW)

@@ -14,7 +14,7 @@ import pytest
 
 from contracts.event import parse_time
 from contracts.payloads.plan import ReleaseCompleted, ReleasePlanPublished
-from services.gatekeeper import service
+from services.gatekeeper import service, timers
 from services.gatekeeper.deciding import Judged
 from services.gatekeeper.settings import GatekeeperSettings
 from services.gatekeeper.timers import redecide
@@ -229,7 +229,7 @@ async def test_what_a_killed_gatekeeper_had_claimed_another_one_judges(
 
 
 async def test_a_gate_that_cannot_be_judged_waits_and_holds_up_no_other(
-    watch: Watch, one: Gatekeeper
+    watch: Watch, one: Gatekeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await watch.planned("pay-1", "pay-2")
     for name in ("pay-1", "pay-2"):
@@ -249,6 +249,9 @@ async def test_a_gate_that_cannot_be_judged_waits_and_holds_up_no_other(
         await until(lambda: _so_many(watch, "pay-2", 2))
         assert judged("failed", "event") == before + 1
         assert len(await watch.decisions("pay-1")) == 1
+        assert await one.timers.overdue() is None
+        monkeypatch.setattr(timers, "OVERDUE", timedelta(0))
+        assert await one.timers.overdue() == "gates that wait to be judged again: 1"
         one.decider.dry_run = judge  # type: ignore[method-assign]
         await until(lambda: _so_many(watch, "pay-1", 2))
 
