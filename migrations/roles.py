@@ -19,6 +19,7 @@ ROLES = (
     "rlg_eraser",
     "rlg_verifier",
     "rlg_sealer",
+    "rlg_gatekeeper",
 )
 
 # Other databases of the cluster may be migrated at the same moment: whoever comes second waits for

@@ -53,7 +53,7 @@ def all_() -> None:
 def _alone(name: str) -> None:
     told = _settings()
     logs.configure(told.shared.log)
-    if told.shared.database_url is None and name != "gatekeeper":
+    if told.shared.database_url is None:
         raise SettingsError(f"DATABASE_URL is needed to run the {name} alone")
 
     async def started(url: str) -> None:

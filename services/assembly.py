@@ -177,11 +177,10 @@ def _build(
     if name == "ledger":
         return ledger_service.build(shared, settings.ledger, ring, calls.neighbours())
     ledger = HttpLedger(calls.client(name, "ledger"))
+    feed = _feed(shared, ledger)
     if name == "gatekeeper":
-        return gatekeeper_service.build(shared, settings.gatekeeper, ring, ledger)
-    neighbours = projector_service.Neighbours(
-        _feed(shared, ledger), ledger, calls.client(name, "gatekeeper")
-    )
+        return gatekeeper_service.build(shared, settings.gatekeeper, ring, ledger, feed)
+    neighbours = projector_service.Neighbours(feed, ledger, calls.client(name, "gatekeeper"))
     return projector_service.build(
         shared, settings.projector, ring, neighbours, settings.people, end
     )

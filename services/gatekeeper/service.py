@@ -14,35 +14,51 @@ from services.gatekeeper.acts_api import ActsApi
 from services.gatekeeper.api import Api
 from services.gatekeeper.deciding import Decider
 from services.gatekeeper.policy import PolicyFaultsError
-from services.kit import witnessing
+from services.gatekeeper.store import Store
+from services.gatekeeper.timers import Timers
+from services.gatekeeper.watching import Watcher
+from services.kit import database, witnessing
 from services.kit.service import Check, Service, add_health, background, new_app
 from services.kit.settings import SettingsError
 
 if TYPE_CHECKING:
     from services.gatekeeper.settings import GatekeeperSettings
     from services.kit.identity import Keyring
-    from services.kit.ports import Ledger
+    from services.kit.ports import Feed, Ledger
     from services.kit.settings import Shared
 
+NAME = "gatekeeper"
 _PAUSE_SECONDS = 0.5
 
 
 def build(
-    shared: Shared, settings: GatekeeperSettings, keyring: Keyring, ledger: Ledger
+    shared: Shared,
+    settings: GatekeeperSettings,
+    keyring: Keyring,
+    ledger: Ledger,
+    feed: Feed | None = None,
 ) -> Service:
-    """Return the service. Raises `SettingsError` when a policy document of the folder is faulty."""
+    """Return the service. Without a `feed` it answers whoever asks and judges nothing by itself.
+
+    Raises `SettingsError` when a policy document of the folder is faulty.
+    """
     try:
         texts = read_folder(settings.policies)
     except PolicyFaultsError as error:
         raise SettingsError(f"the policies are not valid:\n{error}") from None
     decider = Decider(ledger, settings.ledger, list(texts))
-    app = new_app("gatekeeper", "Judges release policies and records each decision.")
+    watch = None if feed is None else _Watch(shared, settings, decider, feed)
+    app = new_app(NAME, "Judges release policies and records each decision.")
     # Before the others: a release's id may hold slashes, and would take in what follows it.
     app.include_router(ActsApi(Acts(decider), keyring).router())
     app.include_router(Api(decider, keyring).router())
-    app.include_router(witnessing.served("gatekeeper", settings.witness, shared))
+    app.include_router(witnessing.served(NAME, settings.witness, shared))
     checks: dict[str, Check] = {"ledger": _reachable(decider), "policy": _active(decider)}
-    add_health(app, checks)
+    soft: dict[str, Check] = {}
+    if watch is not None:
+        checks["database"] = database.reachable(watch.engine)
+        soft["timers"] = watch.timers.overdue
+    add_health(app, checks, soft)
 
     async def keep_active() -> None:
         await _until_it_answers(decider, texts)
@@ -50,10 +66,29 @@ def build(
 
     @contextlib.asynccontextmanager
     async def run() -> AsyncIterator[None]:
-        async with background("gatekeeper", activate=keep_active):
+        async with contextlib.AsyncExitStack() as stack:
+            tasks = {"activate": keep_active}
+            if watch is not None:
+                stack.push_async_callback(watch.engine.dispose)
+                tasks |= {"watch": watch.watcher.run, "timers": watch.timers.run}
+            await stack.enter_async_context(background(NAME, **tasks))
             yield
 
-    return Service("gatekeeper", app, run, checks)
+    return Service(NAME, app, run, checks, soft)
+
+
+class _Watch:
+    """What a gatekeeper needs to judge by itself."""
+
+    def __init__(
+        self, shared: Shared, settings: GatekeeperSettings, decider: Decider, feed: Feed
+    ) -> None:
+        if shared.database_url is None:
+            raise SettingsError("DATABASE_URL is not set; the gatekeeper needs a PostgreSQL")
+        url = shared.database_url.get_secret_value()
+        self.engine = database.engine(url, NAME, settings.pool_size, role="rlg_gatekeeper")
+        store = Store(self.engine, settings.ledger)
+        self.watcher, self.timers = Watcher(store, feed), Timers(store, decider)
 
 
 async def _until_it_answers(decider: Decider, texts: dict[str, str]) -> None:

@@ -19,5 +19,7 @@ class GatekeeperSettings(Settings):
     """Folder of policy documents (`*.yaml`); a higher version is activated at start."""
     ledger: str = Field(default="main", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     """The ledger whose releases are judged."""
+    pool_size: int = Field(default=5, ge=2, le=100)
+    """Database connections; one of them holds the right to follow the ledger."""
     witness: Path | None = None
     """Folder of the witness's key, logs and record; without a key there is none."""

@@ -68,6 +68,11 @@ CATALOGUE = (
          "gaps in the Kafka feed that were refilled from the ledger"),
     Spec("rlg_decisions_total", "counter", ("gate", "verdict"), "decisions recorded"),
     Spec("rlg_decision_seconds", "histogram", ("gate",), "time to read, judge and record"),
+    Spec("rlg_gate_timer_lateness_seconds", "histogram", ("cause",),
+         "from when a gate was to be judged again to when it was, because of time or of an event"),
+    Spec("rlg_gate_rejudged_total", "counter", ("cause", "outcome"),
+         "gates judged again by outcome: recorded, unchanged, ended, failed"),
+    Spec("rlg_gate_feed_position", "gauge", ("ledger",), "position up to which gates are watched"),
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from contracts.event import format_time
+from contracts.event import OURS, format_time
 from tests.story.served import Shape
 from tests.story.teller import KEY, Teller, digest, until
 
@@ -131,6 +131,21 @@ def test_an_approval_does_not_survive_a_new_candidate(tell: Teller, release: str
     assert decision["decision"] == "pending"
     (reason,) = rule(decision, "release-manager")["not_counted"]
     assert "candidate" in reason["reason"] or "digest" in reason["reason"], reason
+
+
+def test_an_open_gate_is_judged_again_by_itself_when_what_it_rests_on_moves(
+    tell: Teller, release: str
+) -> None:
+    assert tell.vote("dev:grace", release, GATE).json()["decision"]["decision"] == "allow"
+    manifest = cut(tell, release, build="2")  # and nobody asks
+
+    def answered() -> bool:
+        events = tell.history(f"release:{release}")["events"]
+        made = [e for e in events if e["event"]["type"] == f"{OURS}decision.recorded.v1"]
+        newest = made[-1]["event"]["data"]["decision"]
+        return (newest["decision"], newest["artefact"]) == ("pending", manifest)
+
+    until(answered, "the decision about the new candidate")
 
 
 def test_a_rejection_says_why_and_closes_the_gate(tell: Teller, release: str) -> None:

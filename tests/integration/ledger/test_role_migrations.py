@@ -133,9 +133,9 @@ async def _owners(url: str) -> set[str]:
     sql = await asyncpg.connect(url)
     rows = await sql.fetch(
         "SELECT relowner::regrole::text AS owner FROM pg_class c JOIN pg_namespace n"
-        "    ON n.oid = relnamespace AND nspname IN ('ledger', 'projector')"
+        "    ON n.oid = relnamespace AND nspname IN ('ledger', 'projector', 'gatekeeper')"
         " UNION SELECT nspowner::regrole::text FROM pg_namespace"
-        "        WHERE nspname IN ('ledger', 'projector')"
+        "        WHERE nspname IN ('ledger', 'projector', 'gatekeeper')"
     )
     await sql.close()
     return {row["owner"] for row in rows}

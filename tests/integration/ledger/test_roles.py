@@ -29,22 +29,24 @@ pytestmark = pytest.mark.postgres
 # a trigger. A table that is not listed fails the test. Of a body or a webhook's bytes each row asks
 # whether its redaction is recorded (test_redaction.py): without a row nothing is refused here.
 MAY = """
-table                    owner  appender reader courier projector eraser verifier sealer
-ledger.ledger            SIUdt  S        S      SI      -         S      S        S
-ledger.epoch             SIudt  -        S      -       -         -      S        S
-ledger.event             SIudt  S        S      -       -         -      S        S
-ledger.event_body        SIuDt  S        S      -       -         S      S        S
-ledger.subject           SIudt  S        S      -       -         S      S        S
-ledger.subject_name      SIudt  -        S      -       -         -      S        SI
-ledger.history           SIudt  S        S      -       -         -      S        S
-ledger.hook_delivery     SIUdt  -        -      SIU     -         -      -        -
-ledger.quarantine        SIUdt  -        -      SIU     -         -      -        -
-ledger.relay             SIUdt  -        -      SIU     -         -      -        -
-ledger.alembic_version   SIUDT  -        S      -       -         -      S        -
-projector.*              SIUDT  -        -      -       SIUD      -      -        -
-projector.generation     SIUDT  -        -      -       SIU       -      -        -
-projector_b.*            SIUDT  -        -      -       SIUD      -      -        -
-projector.alembic_version SIUDT -        -      -       S         -      -        -
+table                    owner  appender reader courier projector eraser verifier sealer gatekeeper
+ledger.ledger            SIUdt  S        S      SI      -         S      S        S      -
+ledger.epoch             SIudt  -        S      -       -         -      S        S      -
+ledger.event             SIudt  S        S      -       -         -      S        S      -
+ledger.event_body        SIuDt  S        S      -       -         S      S        S      -
+ledger.subject           SIudt  S        S      -       -         S      S        S      -
+ledger.subject_name      SIudt  -        S      -       -         -      S        SI     -
+ledger.history           SIudt  S        S      -       -         -      S        S      -
+ledger.hook_delivery     SIUdt  -        -      SIU     -         -      -        -      -
+ledger.quarantine        SIUdt  -        -      SIU     -         -      -        -      -
+ledger.relay             SIUdt  -        -      SIU     -         -      -        -      -
+ledger.alembic_version   SIUDT  -        S      -       -         -      S        -      -
+projector.*              SIUDT  -        -      -       SIUD      -      -        -      -
+projector.generation     SIUDT  -        -      -       SIU       -      -        -      -
+projector_b.*            SIUDT  -        -      -       SIUD      -      -        -      -
+projector.alembic_version SIUDT -        -      -       S         -      -        -      -
+gatekeeper.*             SIUDT  -        -      -       -         -      -        -      SIUD
+gatekeeper.alembic_version SIUDT -       -      -       -         -      -        -      -
 """
 # Columns that may be updated; all others are refused, by grant or by trigger.
 UPDATABLE = {
@@ -109,7 +111,7 @@ async def columns(sql: Any) -> dict[str, list[str]]:
         "SELECT c.oid::regclass::text AS name, array_agg(attname::text) AS columns"
         "  FROM pg_class c JOIN pg_attribute ON attrelid = c.oid AND attnum > 0"
         " WHERE relnamespace IN ('ledger'::regnamespace, 'projector'::regnamespace,"
-        " 'projector_b'::regnamespace)"
+        " 'projector_b'::regnamespace, 'gatekeeper'::regnamespace)"
         "   AND relkind IN ('r', 'p', 'v', 'm') AND NOT attisdropped GROUP BY 1"
     )
     return {row["name"]: row["columns"] for row in found}
@@ -180,7 +182,7 @@ async def test_nobody_but_the_appender_and_the_owner_may_call_a_function(
         "        WHERE has_function_privilege(who, p.oid, 'EXECUTE')) AS who, prosecdef AS definer,"
         "       proowner::regrole::text AS owner, proconfig AS settings"
         "  FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace"
-        " WHERE nspname IN ('ledger', 'projector', 'projector_b')",
+        " WHERE nspname IN ('ledger', 'projector', 'projector_b', 'gatekeeper')",
         ["public", *ROLES],
     )
     callers = {row["name"]: row["who"] for row in found}

@@ -35,7 +35,8 @@ def told(monkeypatch: pytest.MonkeyPatch, url: str, databases: str) -> assembly.
 async def schemas(url: str) -> list[str]:
     connection = await asyncpg.connect(url)
     rows = await connection.fetch(
-        "SELECT nspname FROM pg_namespace WHERE nspname IN ('ledger', 'projector') ORDER BY 1"
+        "SELECT nspname FROM pg_namespace"
+        " WHERE nspname IN ('ledger', 'projector', 'gatekeeper') ORDER BY 1"
     )
     found = await connection.fetchval("SELECT version_num FROM ledger.alembic_version")
     await connection.close()
@@ -49,7 +50,7 @@ def test_each_database_gets_what_lives_in_it(
     main, other = empty
     settings = told(monkeypatch, main, f"acme={other} beta={other}")
     assert migrate(settings) == []
-    assert asyncio.run(schemas(main)) == ["ledger", "projector"]
+    assert asyncio.run(schemas(main)) == ["gatekeeper", "ledger", "projector"]
     assert asyncio.run(schemas(other)) == ["ledger"]
     assert migrate(settings) == []
 
