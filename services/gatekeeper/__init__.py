@@ -9,7 +9,7 @@ expressions, `cel_facts` what they see, `cel_tree` what they loop over.
 Not pure: `reading` which histories a question rests on · `deciding` read, judge, record ·
 `approving` a person's yes or no, `acts` what else people say · `deploying` permits used up ·
 `replaying` and `backtesting` decisions judged again · `activating` policies into the ledger ·
-`watching` the feed for what moves a gate, `timers` judging again by itself, `store` what both keep ·
-`trying` drafts of expressions in a child process, used by nothing yet · `api`, `acts_api` HTTP
-· `service` all together.
+`watching` the feed for what moves a gate, `timers` judging again by itself, `store` what both
+keep · `trying` drafts of expressions in a child process, used by nothing yet · `api`, `acts_api`
+HTTP · `service` all together.
 """
