@@ -6,7 +6,8 @@ import argparse
 import asyncio
 import sys
 
-from demo.load import SEED, LoadError, load
+from demo.courier import LoadError
+from demo.load import SEED, load
 from services.kit import clock
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from demo import github
-from demo.steps import Await, Step, Webhook
+from demo.boards import PRODUCTION_GATE
+from demo.native import BOT
+from demo.steps import Await, Permit, Step, Webhook
 from demo.work import Change, Commit, Deployment, Release, Run
 
 _SLOT = {("staging", 1): 0, ("production", 1): 1, ("production", 2): 2}
@@ -107,11 +110,19 @@ def built(release: Release) -> list[Step]:
 
 
 def started(of: Deployment) -> list[Step]:
-    """Return the deliveries that a deployment was asked for and began."""
-    run = _deploying(of)
+    """Return the deliveries that a deployment was asked for and began.
+
+    One to production uses a permit; whoever rolls back in a hurry has none.
+    """
+    run, begun = _deploying(of), github.deployment_status(of, _deploying(of), "in_progress")
+    permit: list[Step] = []
+    if of.environment.tier == "production" and of.kind != "rollback":
+        permit = [Permit(of.release.id, PRODUCTION_GATE, BOT, of.id, of.attempt)]
+        begun = replace(begun, permit=of.id)
     return [
         github.deployment_created(of, run),
-        github.deployment_status(of, run, "in_progress"),
+        *permit,
+        begun,
         Await(f"deployment:{of.id}", "deployment.started.v1"),
     ]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from contracts import ijson
@@ -28,6 +28,16 @@ class Webhook:
     at: str
     """When it happened; only to put deliveries in order."""
     payload: dict[str, Any]
+    permit: str = ""
+    """The deployment whose permit the workflow adds, see `Permit`."""
+
+    def permitted(self, permit_id: str) -> Webhook:
+        """Return it with the permit where our convention for GitHub's deployments has it."""
+        deployment: dict[str, Any] = self.payload["deployment"]
+        said = {**deployment["payload"], "permit_id": permit_id}
+        return replace(
+            self, payload={**self.payload, "deployment": {**deployment, "payload": said}}
+        )
 
     def body(self) -> bytes:
         """Return the bytes that are sent and signed."""
@@ -85,6 +95,17 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Permit:
+    """A pipeline asks for the permit of a deployment: the release's `attempt`-th at the gate."""
+
+    release: str
+    gate: str
+    actor: str
+    deployment: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Await:
     """Pause until webhooks are mapped: `count` events of `type` stand in a subject's history."""
 
@@ -93,7 +114,7 @@ class Await:
     count: int = 1
 
 
-Step = Webhook | Facts | Vote | Ask | Await
+Step = Webhook | Facts | Vote | Ask | Permit | Await
 Thread = tuple[Step, ...]
 Chapter = tuple[Thread, ...]
 

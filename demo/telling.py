@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from demo.steps import Ask, Await, Facts, Step, Story, Thread, Vote, Webhook
+from demo.steps import Ask, Await, Facts, Permit, Step, Story, Thread, Vote, Webhook
 
 if TYPE_CHECKING:
-    from demo.load import Courier
+    from demo.courier import Courier
 
 Progress = Callable[[int, int], None]
 """Called with steps done and steps in all."""
@@ -53,6 +53,7 @@ class Telling:
         """Send by `courier`, count in `summary`."""
         self._courier, self._summary, self._progress = courier, summary, progress
         self._verdicts: dict[tuple[str, str], str] = {}
+        self._permits: dict[str, str] = {}
         self._done = 0
 
     async def tell(self, tale: Story) -> None:
@@ -75,7 +76,8 @@ class Telling:
     async def _step(self, step: Step) -> None:
         match step:
             case Webhook():
-                await self._courier.hook(step)
+                permit = self._permits.get(step.permit)
+                await self._courier.hook(step if permit is None else step.permitted(permit))
                 self._summary.webhooks += 1
             case Facts():
                 outcomes = await self._courier.facts(step)
@@ -87,6 +89,8 @@ class Telling:
                 await self._vote(step)
             case Ask():
                 await self._ask(step)
+            case Permit():
+                await self._permit(step)
 
     async def _vote(self, vote: Vote) -> None:
         verdict = await self._courier.vote(vote)
@@ -107,6 +111,14 @@ class Telling:
             self._summary.surprises.append(
                 f"{ask.release} at {ask.gate}: {verdict}, the story expects {expected}"
             )
+
+    async def _permit(self, asked: Permit) -> None:
+        permit = await self._courier.permit(asked)
+        self._summary.decisions += 1
+        if permit is None:
+            self._summary.surprises.append(f"{asked.deployment} got no permit at {asked.gate}")
+        else:
+            self._permits[asked.deployment] = permit
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> BaseException:

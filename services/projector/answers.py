@@ -8,7 +8,7 @@ from typing import Any
 
 from contracts.decision import Decision
 from contracts.event import format_time, parse_time
-from services.projector import views
+from services.projector import places, views
 from services.projector.readmodels.rows import Row
 
 SUBJECTS = 200
@@ -106,12 +106,22 @@ def stands(gate: Row, release: Row) -> bool:
     return f"{gate['gate']}\n{gate['environment']}" in release["gates"]
 
 
-def cells(rows: Iterable[Row]) -> tuple[list[str], list[str], list[views.Cell]]:
+def cells(rows: Iterable[Row]) -> places.Environments:
     """Answer services, environments in order of tier, and what runs where."""
-    found = [views.Cell(**{name: row[name] for name in views.Cell.model_fields}) for row in rows]
+    found = [places.Cell(**{name: row[name] for name in places.Cell.model_fields}) for row in rows]
     tiers = {cell.environment: cell.tier for cell in found}
     environments = sorted(tiers, key=lambda name: (tier_order(tiers[name]), name))
-    return sorted({cell.service for cell in found}), environments, found
+    services = sorted({cell.service for cell in found})
+    return places.Environments(services=services, environments=environments, cells=found)
+
+
+def deployments(rows: list[Row], limit: int) -> places.DeploymentPage:
+    """Answer a page; `rows` hold one more than `limit` where there is another one."""
+    page = rows[:limit]
+    return places.DeploymentPage(
+        deployments=[places.DeploymentRow(**row) for row in page],
+        next_before=page[-1]["position"] if len(rows) > len(page) else None,
+    )
 
 
 def tier_order(tier: str) -> int:
@@ -146,7 +156,7 @@ def release(row: Row, parts: dict[str, list[Row]]) -> views.ReleaseView:
         risk_score=row["risk_score"],
         gates=[gate(part) for part in parts["gate"]],
         timeline=[views.TimelineEntry(**part) for part in parts["entry"]],
-        deployments=[views.DeploymentRow(**part) for part in parts["deployment"]],
+        deployments=[places.DeploymentRow(**part) for part in parts["deployment"]],
         artifacts=row["artifacts"],
         manifest_digest=row["manifest_digest"],
         changes=[change(part) for part in parts["change"]],

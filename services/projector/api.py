@@ -6,16 +6,15 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from pydantic import BaseModel
 
 from contracts.event import parse_time
 from contracts.problem import Invalid, Unavailable
 from services.kit import clock
 from services.kit.identity import Keyring, authenticate
 from services.projector.measures import KpiView
+from services.projector.places import DeploymentPage, Environments
 from services.projector.store import Store
 from services.projector.views import (
-    Cell,
     Freshness,
     ProjectionView,
     ReleaseFilter,
@@ -25,15 +24,6 @@ from services.projector.views import (
 
 WAIT_SECONDS = 5.0
 """How long a read waits for the position that its caller has seen."""
-
-
-class Environments(BaseModel):
-    """What runs where."""
-
-    services: list[str]
-    environments: list[str]
-    """In order of tier."""
-    cells: list[Cell]
 
 
 def add_routes(app: FastAPI, store: Store, keyring: Keyring) -> None:
@@ -66,8 +56,15 @@ def add_routes(app: FastAPI, store: Store, keyring: Keyring) -> None:
 
     async def environments() -> Environments:
         """Return what runs where."""
-        services, places, cells = await store.environments()
-        return Environments(services=services, environments=places, cells=cells)
+        return await store.environments()
+
+    async def deployments(
+        unauthorised: bool = False,  # noqa: FBT001, FBT002 - a query parameter
+        before: Annotated[int | None, Query(ge=1)] = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    ) -> DeploymentPage:
+        """Return deployments; with `unauthorised`, those alone that lack the permit they need."""
+        return await store.deployments(unauthorised=unauthorised, before=before, limit=limit)
 
     async def freshness() -> Freshness:
         """Return how far the read models are behind the ledger."""
@@ -82,6 +79,7 @@ def add_routes(app: FastAPI, store: Store, keyring: Keyring) -> None:
     router.get("/releases/{release:path}")(release)
     router.get("/kpis/{name}")(kpi)
     router.get("/environments")(environments)
+    router.get("/deployments")(deployments)
     router.get("/freshness")(freshness)
     router.get("/projection")(projection)
     app.include_router(router)

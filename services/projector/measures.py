@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from services.projector.views import View
+from services.projector.view import View
 
 
 class Point(View):

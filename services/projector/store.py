@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select, true, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import true
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.problem import NotFound
 from services.kit import clock
-from services.projector import answers, generations, kpis, measures, tables, views, window
-from services.projector.generations import Generation
-from services.projector.readmodels.releases import OPEN
-from services.projector.readmodels.rows import Row
+from services.projector import (
+    answers,
+    generations,
+    kpis,
+    measures,
+    places,
+    tables,
+    views,
+    window,
+)
+from services.projector.snapshot import Snapshot
 
-TIMELINE = 1000
-"""Most entries of a release that one answer holds, the newest."""
-_CARDS, _RECENT, _POLL_SECONDS = 200, 8, 0.05
+_RECENT, _POLL_SECONDS = 8, 0.05
 _MOVING = ("building", "waiting", "approved", "deploying")
 _OUTCOMES = ("deployed", "failed", "rolled_back", "completed", "cancelled", "rejected")
 _R = tables.release.c
@@ -57,7 +60,7 @@ class Store:
             cards = await ask.gates()
             mine = [pair for pair in cards if answers.waits_for(*pair, person)]
             others = [pair for pair in cards if pair not in mine and answers.stands(*pair)]
-            services, environments, matrix = answers.cells(await ask.cells())
+            here = answers.cells(await ask.cells())
             newest = ask.all(tables.entry).order_by(tables.entry.c.position.desc()).limit(_RECENT)
             return views.NowView(
                 needs_you=[answers.card(*pair) for pair in mine],
@@ -67,9 +70,9 @@ class Store:
                 freezes=await ask.open("freeze"),
                 exceptions=await ask.open("exception"),
                 incidents=await ask.open("incident"),
-                services=services,
-                environments=environments,
-                matrix=matrix,
+                services=here.services,
+                environments=here.environments,
+                matrix=here.cells,
                 recent=[views.TimelineEntry(**row) for row in await ask.rows(newest)],
                 events=(await ask.cursor() or {"position": 0})["position"],
             )
@@ -108,7 +111,18 @@ class Store:
             asked = window.Asked(days, end, clock.now(), service, held["position"], held["head"])
             return kpis.KPIS[name](asked, await ask.history(asked, name == "change-lead-time"))
 
-    async def environments(self) -> tuple[list[str], list[str], list[views.Cell]]:
+    async def deployments(
+        self, *, unauthorised: bool, before: int | None, limit: int
+    ) -> places.DeploymentPage:
+        """Return deployments, newest activity first; or only those without the permit they need."""
+        d = tables.deployment.c
+        here = true() if before is None else d.position < before
+        which = d.unauthorised.is_not(None) if unauthorised else true()
+        async with self._snapshot() as ask:
+            asked = ask.all(tables.deployment, here, which).order_by(d.position.desc())
+            return answers.deployments(await ask.rows(asked.limit(limit + 1)), limit)
+
+    async def environments(self) -> places.Environments:
         """Return services, environments in order of tier, and what runs where."""
         async with self._snapshot() as ask:
             return answers.cells(await ask.cells())
@@ -126,125 +140,8 @@ class Store:
             await asyncio.sleep(_POLL_SECONDS)
 
     @contextlib.asynccontextmanager
-    async def _snapshot(self) -> AsyncIterator[_Ask]:
+    async def _snapshot(self) -> AsyncIterator[Snapshot]:
         async with self._engine.connect() as connection:
             live = await generations.live(connection, self.ledger)
             await connection.execution_options(**tables.at(live.slot))
-            yield _Ask(connection, self.ledger, live)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """The queries of one answer, in one snapshot."""
-
-    _connection: AsyncConnection
-    _ledger: str
-    generation: Generation
-
-    def mine(self, table: Table) -> ColumnElement[bool]:
-        return table.c.ledger == self._ledger
-
-    def all(self, table: Table, *where: ColumnElement[bool]) -> Select[Any]:
-        columns = [column for column in table.c if column.name != "ledger"]
-        return select(*columns).where(self.mine(table), *where)
-
-    async def rows(self, query: Select[Any]) -> list[Row]:
-        return [answers.plain(row) for row in (await self._connection.execute(query)).mappings()]
-
-    async def count(self, table: Table, *where: ColumnElement[bool]) -> int:
-        query = select(func.count()).where(self.mine(table), *where)
-        return int((await self._connection.execute(query)).scalar_one())
-
-    async def cursor(self) -> Row | None:
-        query = self.all(tables.cursor, tables.cursor.c.projection == self.generation.cursor)
-        return next(iter(await self.rows(query)), None)
-
-    async def freshness(self) -> views.Freshness:
-        parked = await self.count(tables.parked)
-        return answers.freshness(self._ledger, await self.cursor(), parked, clock.now())
-
-    async def cells(self) -> list[Row]:
-        order = (tables.cell.c.service, tables.cell.c.environment)
-        return await self.rows(self.all(tables.cell).order_by(*order))
-
-    async def in_state(self, states: Sequence[str], limit: int) -> list[Row]:
-        query = self.all(tables.release, _R.state.in_(states))
-        return await self.rows(query.order_by(_R.last_position.desc()).limit(limit))
-
-    async def open(self, kind: str) -> list[dict[str, Any]]:
-        c = tables.matter.c
-        lasting = or_(c.until.is_(None), c.until > clock.now())
-        query = self.all(tables.matter, c.kind == kind, c.open, lasting)
-        return [answers.matter(row) for row in await self.rows(query.order_by(c.position.desc()))]
-
-    async def gates(self) -> list[tuple[Row, Row]]:
-        """Return the gates that are not open, with their releases; the longest waiting first."""
-        c = tables.gate.c
-        gates = await self.rows(
-            self.all(tables.gate, c.verdict.in_(("pending", "deny")))
-            .join(tables.release, and_(self.mine(tables.release), _R.release_id == c.release_id))
-            .where(_R.state.in_((*OPEN, "deploying")), ~_R.closed)
-            .order_by(c.since)
-            .limit(_CARDS)
-        )
-        wanted = _R.release_id.in_({row["release_id"] for row in gates})
-        releases = {
-            row["release_id"]: row for row in await self.rows(self.all(tables.release, wanted))
-        }
-        return [(row, releases[row["release_id"]]) for row in gates]
-
-    async def facets(self, wanted: dict[str, ColumnElement[bool]]) -> dict[str, list[views.Facet]]:
-        """Count each value under the other filters, so that a filter can be changed."""
-        found = {}
-        for name, column in {"service": func.unnest(_R.services), **tables.FACETS}.items():
-            others = [condition for other, condition in wanted.items() if other != name]
-            query = select(column.label("value"), func.count().label("n"))
-            query = query.where(self.mine(tables.release), *others).group_by("value")
-            rows = await self.rows(query.order_by(func.count().desc(), "value"))
-            found[name] = [views.Facet(value=r["value"], count=r["n"]) for r in rows if r["value"]]
-        return found
-
-    async def parts(self, release: Row) -> dict[str, list[Row]]:
-        """Return what belongs to a release: gates, timeline, deployments, changes, matters."""
-        gate, deployment, change = tables.gate.c, tables.deployment.c, tables.change.c
-        name, linked = release["release_id"], release["linked"]
-        own = [key.partition(":")[2] for key in linked if key.startswith("deployment:")]
-        c, keys = tables.matter.c, [tuple(key.split(":", 1)) for key in linked]
-        queries = {
-            "gate": self.all(tables.gate, gate.release_id == name).order_by(gate.position),
-            "entry": self.all(tables.entry, tables.told_of(name, linked))
-            .order_by(tables.entry.c.position.desc())
-            .limit(TIMELINE),
-            "deployment": self.all(
-                tables.deployment,
-                or_(
-                    deployment.release_id == name,
-                    deployment.deployment_id.in_(own),
-                    deployment.remediates.in_(own),
-                ),
-            ).order_by(deployment.position.desc()),
-            "change": self.all(tables.change, tables.changes_of(linked)).order_by(change.position),
-            "parked": tables.parked_subjects(self._ledger, f"release:{name}"),
-            "matter": self.all(tables.matter, tuple_(c.kind, c.key).in_(keys)).order_by(c.position),
-        }
-        return {part: await self.rows(query) for part, query in queries.items()}
-
-    async def history(self, asked: window.Asked, with_commits: bool) -> kpis.History:  # noqa: FBT001
-        """Return the rows that a KPI is computed from."""
-        d, commit, change = tables.deployment.c, tables.commit.c, tables.change.c
-        chosen = true() if asked.service is None else d.service == asked.service
-        won = self.all(
-            tables.deployment, d.tier == "production", d.state == "success",
-            d.finished_at < asked.end, chosen,
-        ).order_by(d.position)  # fmt: skip
-        known = self.all(tables.service)
-        onboarded = {row["service"]: row["first_at"] for row in await self.rows(known)}
-        deployments = await self.rows(won)
-        if not with_commits:
-            return kpis.History(deployments, onboarded)
-        repos = {row["repo"] for row in deployments}
-        where = true() if None in repos else commit.repo.in_(repos)
-        pushed = self.all(tables.commit, where).order_by(commit.position, commit.ordinal)
-        merged = self.all(tables.change, change.merge_sha.is_not(None)).order_by(change.position)
-        work = await self.rows(pushed), await self.rows(merged)
-        return kpis.History(deployments, onboarded, *work)
+            yield Snapshot(connection, self.ledger, live)

@@ -99,11 +99,13 @@ deployment = _table(
     intent_id=(Text,), artifact_digest=(Text,), repo=(Text,), head_sha=(Text,), remediates=(Text,),
     queued_at=(_MOMENT,), started_at=(_MOMENT,), finished_at=(_MOMENT,), position=BigInteger,
     uri=(Text,), first=Boolean, previous_digest=(Text,), previous_sha=(Text,),
+    permit_id=(Text,), unauthorised=(Text,),
 )  # fmt: skip
 cell = _table(
     "cell", {"service": Text, "environment": Text},
     tier=Text, release_id=(Text,), version=(Text,), deployment_id=Text, state=Text, at=_MOMENT,
     digest=(Text,), head_sha=(Text,), succeeded=Boolean, position=BigInteger,
+    unauthorised=(Text,),
 )  # fmt: skip
 service = _table("service", {"service": Text}, first_at=_MOMENT)
 change = _table(

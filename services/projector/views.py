@@ -8,20 +8,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from contracts.decision import Decision
+from services.projector.places import Cell, DeploymentRow
+from services.projector.view import View
 
 ReleaseState = Literal[
     "planned", "building", "waiting", "approved", "deploying", "deployed", "failed",
     "rolled_back", "completed", "cancelled", "rejected",
 ]  # fmt: skip
-
-
-class View(BaseModel):
-    """Base of the answers."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class Freshness(View):
@@ -147,25 +143,6 @@ class GateView(View):
     judged: int
 
 
-class DeploymentRow(View):
-    """One deployment."""
-
-    deployment_id: str
-    release_id: str | None
-    service: str
-    environment: str
-    tier: str
-    kind: str
-    artifact_digest: str | None
-    head_sha: str | None
-    state: Literal["queued", "started", "success", "failure", "cancelled", "superseded", "partial"]
-    queued_at: str | None
-    started_at: str | None
-    finished_at: str | None
-    position: int
-    uri: str | None = None
-
-
 class ReleaseView(View):
     """Everything about one release."""
 
@@ -210,19 +187,6 @@ class GateCard(View):
     roles: list[str]
     since: str
     position: int
-
-
-class Cell(View):
-    """What runs in one environment of one service."""
-
-    service: str
-    environment: str
-    tier: str
-    release_id: str | None
-    version: str | None
-    deployment_id: str
-    state: str
-    at: str
 
 
 class NowView(View):

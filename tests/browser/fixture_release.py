@@ -10,7 +10,7 @@ from typing import Any
 from contracts.decision import Decision, NotCounted, PolicyRef, RuleResult
 from contracts.event import RecordedEvent, format_time
 from services.kit import clock
-from services.projector import views
+from services.projector import places, views
 
 MANIFEST = "sha256:" + hashlib.sha256(b"manifest").hexdigest()
 SHA = hashlib.sha256(b"commit").hexdigest()[:40]
@@ -62,7 +62,7 @@ def release(row: views.ReleaseRow, voted: tuple[str, str, int] | None) -> views.
         risk_factors=["touches card authorisation", "feature flag in place", "no schema change"],
         risk_score=46, gates=[_production(voted), _staging()] if judged else [],
         timeline=_timeline(voted) if judged else _timeline(None)[-3:],
-        deployments=[views.DeploymentRow(
+        deployments=[places.DeploymentRow(
             deployment_id="d-1", release_id=row.release_id, service="pay", environment="staging",
             tier="staging", kind="deploy", artifact_digest=MANIFEST, head_sha=SHA, state="success",
             queued_at=None, started_at=_at(1.2), finished_at=_at(1.1), position=1199,

@@ -10,7 +10,7 @@ from typing import Any
 from contracts.event import HistoryPage, RecordedEvent, format_time
 from contracts.problem import NotFound
 from services.kit import clock
-from services.projector import measures, views
+from services.projector import measures, places, views
 from tests.browser import fixture_flow, fixture_release
 
 HEAD = 1204
@@ -167,8 +167,12 @@ class FixtureStore:
     ) -> measures.KpiView:
         return fixture_flow.kpi(name, days, service, end, rows() if self.events else [])
 
-    async def environments(self) -> tuple[list[str], list[str], list[views.Cell]]:
-        return ["pay", "search", "web"], ["development", "staging", "production"], _matrix()
+    async def environments(self) -> places.Environments:
+        return places.Environments(
+            services=["pay", "search", "web"],
+            environments=["development", "staging", "production"],
+            cells=_matrix(),
+        )
 
     async def wait_for(self, position: int, timeout: float) -> bool:  # noqa: ASYNC109, ARG002
         return self.position >= position
@@ -230,7 +234,7 @@ def _cards() -> list[views.GateCard]:
     ]  # fmt: skip
 
 
-def _matrix() -> list[views.Cell]:
+def _matrix() -> list[places.Cell]:
     rows_ = [
         ("pay", "development", "pay-1.43.0", "1.43.0", "success", 2),
         ("pay", "staging", "pay-1.43.0", "1.43.0", "success", 1.1),
@@ -242,8 +246,9 @@ def _matrix() -> list[views.Cell]:
         ("web", "production", "web-5.2.0", "5.2.0", "started", 0.1),
     ]
     return [
-        views.Cell(service=s, environment=e, tier=e, release_id=r, version=v,
-                   deployment_id=f"{s}-{e}", state=state, at=when(hours))
+        places.Cell(service=s, environment=e, tier=e, release_id=r, version=v,
+                   deployment_id=f"{s}-{e}", state=state, at=when(hours),
+                   unauthorised="no permit was used" if r == "pay-1.42.7" else None)
         for s, e, r, v, state, hours in rows_
     ]  # fmt: skip
 

@@ -11,6 +11,7 @@ GitHub knows no release. What links a deployment to one is a **convention of our
 | `kind` | normal, rollback, hotfix, config | normal |
 | `intent_id` | one intention over several tries | the deployment's id |
 | `remediates` | the deployment that this one repairs (GitHub's number will do) | none |
+| `permit_id` | the permit that it uses up | none: where permits are in use it is flagged |
 | `planned` | whether it was meant beforehand | true for normal and config, else false |
 
 A deployment's id is `github-<number>`. `deployment` created → deployment.queued. Statuses:
@@ -57,6 +58,8 @@ def status_created(hook: Hook) -> list[Fact]:
     data |= present(uri=find(status, "target_url") or find(status, "log_url") or None)
     if state == "in_progress":
         key, agree = ("deployment", number, "started"), frozenset[str]()
+        said = _said(find(hook.payload, "deployment", "payload"))
+        data |= present(permit_id=said.get("permit_id"))
         return [hook.fact("deployment.started.v1", key, data, time=time, agree=agree)]
     data |= present(outcome=_FINAL[state], description=prose(find(status, "description")))
     key, agree = ("deployment", number, "finished"), frozenset({"outcome"})
@@ -98,6 +101,7 @@ def _said(payload: Any) -> dict[str, Any]:
         "intent_id",
         "remediates",
         "planned",
+        "permit_id",
     )
     return {name: find(payload, name) for name in known if find(payload, name) is not None}
 

@@ -13,6 +13,7 @@ from services.projector.readmodels import (
     deployments,
     gates,
     links,
+    permits,
     releases,
     situation,
     timeline,
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from services.projector.readmodels.fact import Fact
     from services.projector.readmodels.rows import Key, Rows
 
-_DECLARING = (links, deployments, gates, changes, situation, releases)
+_DECLARING = (links, permits, deployments, gates, changes, situation, releases)
 _FOLDS = (
     releases.begin,
     links.apply,
     releases.apply,
     gates.apply,
+    permits.apply,
     deployments.apply,
     changes.apply,
     situation.apply,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from services.projector.readmodels import links
+from services.projector.readmodels import links, permits
 from services.projector.readmodels.fact import Fact, web
 from services.projector.readmodels.rows import Key, Row, Rows
 
@@ -41,6 +41,7 @@ def apply(fact: Fact, rows: Rows) -> None:
         release = next(iter(links.concerned(fact, rows)), None)
         held = rows.get("deployment", deployment, service)
         row = _moved(held or _new(fact), fact, release) | _built_from(fact, rows)
+        row = row | permits.standing(row, fact, rows)
         cell = rows.get("cell", service, fact.environment[0])
         if row["state"] == "success" and row["position"] == fact.position:
             row = row | _before(cell)
@@ -77,6 +78,7 @@ def _new(fact: Fact) -> Row:
         "remediates": None, "queued_at": None, "started_at": None, "finished_at": None,
         "position": fact.position, "uri": None,
         "first": False, "previous_digest": None, "previous_sha": None,
+        "permit_id": None, "unauthorised": None,
     }  # fmt: skip
 
 
@@ -128,4 +130,5 @@ def _cell(cell: Row | None, row: Row, fact: Fact, rows: Rows) -> Row:
         "head_sha": row["head_sha"],
         "succeeded": row["state"] == "success",
         "position": fact.position,
+        "unauthorised": row["unauthorised"],
     }

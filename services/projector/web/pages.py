@@ -114,7 +114,7 @@ class Pages:
         service, end = asked.get("service") or None, clock.now()
         store = self._console.store
         kpis = [await store.kpi(name, days=days, service=service, end=end) for name in KPIS]
-        services, _, _ = await store.environments()
+        services = (await store.environments()).services
         return _as_json(request, *kpis) or await self._console.page(
             request, "flow.html", kpis=kpis, days=days, service=service,
             services=services, windows=WINDOWS,

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.projector.measures import KpiView
+    from services.projector.places import Environments
     from services.projector.views import (
-        Cell,
         Freshness,
         NowView,
         ProjectionView,
@@ -42,7 +42,7 @@ class Reads(Protocol):
     ) -> KpiView:
         """Return one KPI over the last `days` before `end`."""
 
-    async def environments(self) -> tuple[list[str], list[str], list[Cell]]:
+    async def environments(self) -> Environments:
         """Return services, environments in order of tier, and what runs where."""
 
     async def wait_for(self, position: int, timeout: float) -> bool:  # noqa: ASYNC109 - a bound on waiting

@@ -130,12 +130,40 @@ async def test_what_runs_where(engine: AsyncEngine) -> None:
     release = story(log)
     log.add("deployment.finished", 20, **deployment("s", environment=STAGING), outcome="success")
     log.add("deployment.finished", 21, **deployment("bad", head_sha=sha(77)), outcome="failure")
-    services, environments, cells = await (await project(engine, log)).environments()
-    assert (services, environments) == (["pay"], ["staging", "production"])
-    production = next(cell for cell in cells if cell.tier == "production")
+    found = await (await project(engine, log)).environments()
+    assert (found.services, found.environments) == (["pay"], ["staging", "production"])
+    production = next(cell for cell in found.cells if cell.tier == "production")
     assert (production.release_id, production.state, production.deployment_id) == (
         release, "failure", "pay-1-prod",
     )  # fmt: skip
+
+
+async def test_deployments_without_the_permit_they_need_are_listed(engine: AsyncEngine) -> None:
+    log = Log()
+    planned = story(log)
+    log.add("permit.issued", 30, permit_id="p", decision_id="d", release_id=planned,
+            gate="production", environment="production", target_digest=digest(10),
+            not_after="2099-01-01T00:00:00Z")  # fmt: skip
+    good = {"artifact_digest": digest(10), "permit_id": "p"}
+    log.add("deployment.started", 31, **deployment("good", **good))
+    for number in (1, 2, 3):
+        log.add("deployment.started", 32, **deployment(f"bad-{number}", service="web"))
+    store = await project(engine, log)
+
+    async def found(before: int | None = None, limit: int = 9) -> tuple[list[str], int | None]:
+        page = await store.deployments(unauthorised=True, before=before, limit=limit)
+        assert {row.unauthorised for row in page.deployments} == {"no permit was used"}
+        return [row.deployment_id for row in page.deployments], page.next_before
+
+    assert await found() == (["bad-3", "bad-2", "bad-1"], None)
+    names, before = await found(limit=2)
+    assert (names, await found(before)) == (["bad-3", "bad-2"], (["bad-1"], None))
+    everything = await store.deployments(unauthorised=False, before=None, limit=9)
+    permits = {row.deployment_id: row.permit_id for row in everything.deployments}
+    assert permits == dict.fromkeys(("bad-1", "bad-2", "bad-3", "pay-1-prod")) | {"good": "p"}
+    cells = (await store.environments()).cells
+    flagged = {cell.service: cell.unauthorised for cell in cells if cell.tier == "production"}
+    assert flagged == {"pay": None, "web": "no permit was used"}
 
 
 async def test_releases_are_filtered_counted_and_paged(engine: AsyncEngine) -> None:
