@@ -47,6 +47,8 @@ class Scope:
     incident_severities: frozenset[str] = frozenset({"critical", "page"})
     sources: Sources = field(default_factory=Sources)
     """Who may write by Kafka."""
+    commit_people: bool = False
+    """Whether the people whom git names in commits are recorded."""
 
     def service(self, *names: str) -> str:
         """Return the service that the first known of `names` stands for, else the last name."""

@@ -49,6 +49,9 @@ class Connection(BaseModel):
     tiers: dict[str, Tier] = Field(default_factory=dict)
     """Their name of an environment → its tier."""
     incident_severities: list[str] = ["critical", "page"]
+    commit_people: bool = False
+    """Take addresses of authors, committers and co-authors from commits: they are personal data,
+    and gates then ask whose each of them is (`identity.linked`)."""
     _sources: Sources = PrivateAttr(default_factory=Sources)
 
     @property
@@ -60,7 +63,9 @@ class Connection(BaseModel):
     def scope(self) -> Scope:
         """What the adapter may know."""
         severities = frozenset(self.incident_severities)
-        return Scope(self.name, self.service_map, self.tiers, severities, self._sources)
+        return Scope(
+            self.name, self.service_map, self.tiers, severities, self._sources, self.commit_people
+        )
 
 
 Entry = TypeVar("Entry", Connection, Source)

@@ -18,6 +18,7 @@ import re
 from typing import Any
 
 from contracts.ijson import Json
+from services.ledger.hooks import git_people
 from services.ledger.hooks.adapter import CannotMap, Fact, identifier, present
 from services.ledger.hooks.github_hook import Hook, is_null_sha, is_sha, outcome, person
 from services.ledger.hooks.reading import each, find, moment, need, prose
@@ -43,16 +44,17 @@ def pushed(hook: Hook) -> list[Fact]:
         after=after,
         default_branch=branch == find(hook.payload, "repository", "default_branch"),
         forced=find(hook.payload, "forced") is True,
-        commits=[_commit(c) for c in each(hook.payload, "commits")],
+        commits=[_commit(hook, c) for c in each(hook.payload, "commits")],
         pusher=person(find(hook.payload, "sender")),
     )
     time = moment(pushed_at) or moment(find(hook.payload, "head_commit", "timestamp"))
     return [hook.fact("change.pushed.v1", ("push", ref, before, after, time), data, time=time)]
 
 
-def _commit(commit: Any) -> dict[str, Json]:
-    """Leave the author out: GitHub gives a name and an address here, and no id."""
-    return present(sha=need(commit, "id"), committed_at=moment(find(commit, "timestamp")))
+def _commit(hook: Hook, commit: Any) -> dict[str, Json]:
+    """Name its people where the connection wants that: GitHub gives addresses here, and no id."""
+    data = present(sha=need(commit, "id"), committed_at=moment(find(commit, "timestamp")))
+    return data | (git_people.people(commit) if hook.scope.commit_people else {})
 
 
 def opened(hook: Hook) -> list[Fact]:
