@@ -21,7 +21,6 @@ COMMIT: dict[str, Any] = {
     "message": "Pay faster\n\nCo-authored-by: Fay <fay@acme.example>\n"
     "co-authored-by:  Hal  <12345+hal@users.noreply.github.com>  \n",
 }  # fmt: skip
-SAMPLE = Path(__file__).parents[4] / "shared" / "samples" / "github" / "push.payload.json"
 
 
 def commits(scope: Scope, *sent: dict[str, Any]) -> list[dict[str, Any]]:
@@ -60,9 +59,8 @@ def test_what_names_nobody_adds_nobody(commit: dict[str, Any], found: dict[str, 
     assert people(commit) == found
 
 
-@pytest.mark.skipif(not SAMPLE.exists(), reason="no samples here")
-def test_a_real_push_maps_with_its_people() -> None:
-    payload = json.loads(SAMPLE.read_text(encoding="utf-8"))
+def test_a_real_push_maps_with_its_people(samples: Path) -> None:
+    payload = json.loads((samples / "github" / "push.payload.json").read_text(encoding="utf-8"))
     scope = Scope("github", commit_people=True)
     for fact in map_github("push", payload, scope).facts:
         assert catalogue.parse(fact.event).type.endswith("change.pushed.v1")
