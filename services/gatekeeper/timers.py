@@ -47,7 +47,7 @@ class Rejudged:
 
 
 def is_news(newest: Decision, judged: Judged) -> bool:
-    """Say whether a verdict, a status or a reason has changed since `newest`. Pure.
+    """Say whether a verdict, a status, a reason or the candidate has changed since `newest`. Pure.
 
     Reasons tell spans of time ("for 3 h"). Before the instant at which time alone could change the
     answer, what time does to their words is no news.
@@ -151,7 +151,8 @@ def _newest(page: HistoryPage, gate: str) -> tuple[int, Decision] | None:
 
 
 def _answers(decision: Decision) -> tuple[object, ...]:
-    return decision.decision, [(rule.rule, rule.status) for rule in decision.rules]
+    statuses = [(rule.rule, rule.status) for rule in decision.rules]
+    return decision.decision, decision.artefact, statuses
 
 
 def _reasons(decision: Decision) -> set[tuple[str, str]]:

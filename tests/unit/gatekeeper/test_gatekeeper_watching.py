@@ -14,7 +14,16 @@ from services.gatekeeper.deciding import Judged
 from services.gatekeeper.judge import judge
 from services.gatekeeper.timers import is_news
 from services.gatekeeper.watching import seen
-from tests.unit.gatekeeper.told import GATE, IMAGE, MANIFEST, RELEASE, Told, moment
+from tests.unit.gatekeeper.told import (
+    GATE,
+    IMAGE,
+    MANIFEST,
+    OTHER_IMAGE,
+    OTHER_MANIFEST,
+    RELEASE,
+    Told,
+    moment,
+)
 
 HEAD = "apiVersion: release-ledger/v1\nkind: ReleasePolicy\n"
 KEY = (RELEASE, GATE)
@@ -104,6 +113,15 @@ def test_a_new_status_is_news_and_the_same_answer_is_none(told: Told) -> None:
     assert not is_news(pending, at(told, text, moment(told)))
     told.vote("acme:rosa")
     assert is_news(pending, at(told, text, moment(told)))
+
+
+def test_another_candidate_is_news_though_it_waits_for_the_same(told: Told) -> None:
+    text = rules(BOSS.replace("}", ", bind: []}"))
+    pending = at(told, text, moment(told)).decision
+    told.candidate(OTHER_MANIFEST, OTHER_IMAGE, changes=())
+    again = at(told, text, moment(told))
+    assert [r.reason for r in again.decision.rules] == [r.reason for r in pending.rules]
+    assert is_news(pending, again)
 
 
 def test_a_new_reason_is_news_also_under_the_same_status(told: Told) -> None:
