@@ -58,7 +58,7 @@ class Part:
     """One process: at first, and each time that it is started again."""
 
     _context = multiprocessing.get_context("forkserver")  # imports once, then forks in milliseconds
-    _context.set_forkserver_preload(["tests.faults.doors", "tests.faults.kafka_crowd", __name__])
+    _context.set_forkserver_preload(["tests.faults.doors", __name__])
 
     def __init__(self, run: Callable[..., None], place: Place, *more: Any) -> None:
         self._how = (run, (place, *more))

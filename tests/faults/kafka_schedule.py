@@ -60,7 +60,7 @@ class Schedule:
                 receipts = await ledger.append(self.name, batch)
             except Unavailable:
                 self.met["→ a batch had to be sent again"] += 1
-                await asyncio.sleep(0.4)
+                await asyncio.sleep(0.1)
             else:
                 break
         self._acknowledged |= {receipt.event_id: receipt.position for receipt in receipts}

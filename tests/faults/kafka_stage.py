@@ -169,7 +169,7 @@ class Stage:
             for part in self.parts["projector"]:
                 stack.enter_context(self._frozen(part))
             await self.topic.read()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not await self.topic.read():  # noqa: ASYNC110 - processes do it
                     await asyncio.sleep(0.2)
             await self.topic.delete()

@@ -40,7 +40,7 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 SCHEDULES = int(os.environ.get("KAFKA_SCHEDULES", "200"))
-A_ROUND = 40
+A_ROUND = 25
 """Schedules that play at once."""
 STEPS = 7
 ROUNDS = range(SEED, SEED + -(-SCHEDULES // A_ROUND))
