@@ -37,10 +37,10 @@ pytestmark = [
     pytest.mark.kafka,
     pytest.mark.postgres,
     pytest.mark.slow,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(420),
 ]
 SCHEDULES = int(os.environ.get("KAFKA_SCHEDULES", "200"))
-A_ROUND = 25
+A_ROUND = 50
 """Schedules that play at once."""
 STEPS = 7
 ROUNDS = range(SEED, SEED + -(-SCHEDULES // A_ROUND))
