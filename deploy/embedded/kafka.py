@@ -32,7 +32,7 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
-advertised.listeners=PLAINTEXT://{host}:{port}
+advertised.listeners=PLAINTEXT://{host}:{advertised}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
@@ -71,12 +71,14 @@ class EmbeddedKafka:
         progress: Progress | None = None,
         port: int | None = None,
         repository: str | None = None,
+        advertised_port: int | None = None,
     ) -> None:
         """Describe the server; nothing is touched before `start`.
 
         The jars are kept in `cache_dir` (default: in the data directory). `progress` gets one line
         for each stage. `port` asks for a certain port, `repository` is the URL of a mirror to ask
-        instead of Maven Central.
+        instead of Maven Central. `advertised_port` is where clients are sent, if not to `port`: to
+        something that stands before the broker.
         """
         self._supervised = Supervised(data_dir, "Kafka", _STOP_PLAN)
         self._home = data_dir.absolute()
@@ -84,6 +86,7 @@ class EmbeddedKafka:
         self._progress = progress or _silent
         self._repository = repository
         self._port = port
+        self._advertised_port = advertised_port
         self._ports_are_fixed = port is not None
         self._controller_port: int | None = None
 
@@ -179,7 +182,11 @@ class EmbeddedKafka:
 
     def _write_properties(self, log_dir: Path, name: str) -> Path:
         path = self._home / name
-        ports = {"port": self._port, "controller": self._controller_port}
+        ports = {
+            "port": self._port,
+            "controller": self._controller_port,
+            "advertised": self._advertised_port or self._port,
+        }
         path.write_text(_PROPERTIES.format(host=HOST, log_dir=log_dir, **ports), encoding="utf-8")
         return path
 

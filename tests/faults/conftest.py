@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from deploy.embedded import EmbeddedPostgres
 from services.kit import database
 from services.ledger.store import Reader
+from tests.faults.kafka_world import World, world
 from tests.faults.record import LATE_POISON, POISON, SLOW, Record
 from tests.faults.schedule import Stage
 
@@ -52,6 +54,26 @@ def note(record: Record, fired: list[str]) -> None:
     for call in record.calls:
         FIGURES["outcome unknown at first"] += call.answers is None
         FIGURES.update(answer.kind for answer in call.answers or ())
+
+
+def note_schedules(count: int, met: Counter[str]) -> None:
+    """Count what schedules on the way through Kafka have gone through."""
+    FAULTS.update({f"Kafka: {what}": times for what, times in met.items()})
+    FIGURES["schedules through Kafka"] += count
+
+
+@pytest.fixture(scope="module")
+def broker(kafka: str) -> str:
+    """The broker of a module's `here`; a module that spoils it overrides this with its own."""
+    return kafka
+
+
+@pytest.fixture
+async def here(database_url: str, broker: str, tmp_path: Path) -> AsyncIterator[World]:
+    """A ledger served over HTTP, and a broker."""
+    async with world(database_url, broker, tmp_path) as made:
+        await made.begin()
+        yield made
 
 
 @pytest.fixture(scope="session")

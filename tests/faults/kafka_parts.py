@@ -14,7 +14,7 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import uvloop
 from pydantic import SecretStr
@@ -24,8 +24,11 @@ from services.kit.identity import Keyring, demo_key
 from services.kit.kafka import Flight, KafkaFeed, KafkaProducer, Record
 from services.kit.remote import Client, HttpLedger
 from services.kit.settings import Shared
+from services.ledger import api
+from services.ledger.appender import Appender
 from services.ledger.lease import Claim, Lease
 from services.ledger.relay import Relay
+from services.ledger.sealing.published import Published
 from services.ledger.store import Reader
 from services.ledger.wake import Wake
 from services.projector import service as projector_service
@@ -46,6 +49,9 @@ class Place:
     kafka: str
     http: str
     log: Path
+
+
+Told = TypeVar("Told", bound=Place)
 
 
 class Part:
@@ -89,15 +95,16 @@ class Part:
 
 def relay(place: Place, halting: Moment | None = None, after: int = 0) -> None:
     """Relay until killed; stop once at a moment, with the first page that goes behind `after`."""
-    _run(place, _relay(place, halting, after))
+    run(place, _relay(place, halting, after))
 
 
 def projector(place: Place) -> None:
     """Project until killed."""
-    _run(place, _projector(place))
+    run(place, _projector(place))
 
 
-def _run(place: Place, work: Any) -> None:
+def run(place: Place, work: Any) -> None:
+    """Do the work of a process for as long as it lives; what it says goes to the place's log."""
     log = os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -175,6 +182,14 @@ def _position(record: Record) -> int:
     return int(dict(record.headers)["position"])
 
 
-def through(place: Place, database_url: str) -> Place:
+def through(place: Told, database_url: str) -> Told:
     """Return the place with its database reached by another way."""
     return replace(place, database=database_url)
+
+
+def served(reader: Reader, wake: Wake, appender_for: Callable[[str], Appender]) -> service.App:
+    """Return the ledger's HTTP side, without what seals."""
+    app = service.new_app("ledger", "Ledgers of a fault test.")
+    desk = api.Desk(reader, wake, appender_for, Keyring([demo_key()]), Published({}))
+    api.add_routes(app, desk)
+    return app

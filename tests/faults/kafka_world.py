@@ -24,15 +24,11 @@ from pydantic import ValidationError
 from contracts import catalogue, topics, upcasting
 from contracts.event import RecordedEvent
 from services.kit import clock
-from services.kit.identity import Keyring, demo_key
 from services.kit.kafka import ensure_topics
-from services.kit.service import new_app
-from services.ledger import api
 from services.ledger.model import Submission
-from services.ledger.sealing.published import Published
 from services.projector import tables
 from services.projector.readmodels.fact import canonical
-from tests.faults.kafka_parts import Place
+from tests.faults.kafka_parts import Place, served
 from tests.integration.kafka.live import ORIGIN, LiveLedger, live_ledger
 from tests.integration.running.served import listening_at
 from tests.unit.projector.recorded import Log, fold, story
@@ -142,10 +138,15 @@ class World:
         query = "SELECT position, error FROM projector.parked WHERE ledger = $1"
         return {row["position"]: row["error"] for row in await self.fetch(query, self.name)}
 
-    async def on_the_topic(self) -> list[RecordedEvent]:
-        """Return this ledger's events as they stand on the topic, repetitions included."""
+    async def on_the_topic(self, records: list[Any] | None = None) -> list[RecordedEvent]:
+        """Return this ledger's events as they stand on the topic, repetitions included.
+
+        `records`: what is known of the topic already, and is not there any more, perhaps.
+        """
         found = []
-        for record in await read_all(self.place.kafka, self._begins_at):
+        if records is None:
+            records = await read_all(self.place.kafka, self._begins_at)
+        for record in records:
             if dict(record.headers).get(topics.HEADER_LEDGER) == self.name.encode():
                 with contextlib.suppress(ValidationError):  # a test's own: the relay's are compared
                     event = RecordedEvent.model_validate_json(record.value or b"")
@@ -161,8 +162,10 @@ class World:
         await self.judge_relay(history)
         await self.judge_projection(history)
 
-    async def judge_relay(self, history: list[RecordedEvent]) -> None:
-        _judge_topic(await self.on_the_topic(), history)
+    async def judge_relay(
+        self, history: list[RecordedEvent], records: list[Any] | None = None
+    ) -> None:
+        _judge_topic(await self.on_the_topic(records), history)
         _judge_confirmations(await self.done("relay"), len(history))
 
     async def judge_projection(self, history: list[RecordedEvent] | None = None) -> None:
@@ -309,11 +312,7 @@ async def world(database_url: str, kafka: str, logs: Path) -> AsyncIterator[Worl
     """Open a ledger and serve it on a real port for the time of the block."""
     await audit(database_url)
     async with live_ledger(database_url) as ledger:
-        app = new_app("ledger", "A ledger of a fault test.")
-        keys = Keyring([demo_key()])
-        desk = api.Desk(ledger.reader, ledger.wake, lambda _: ledger.appender, keys, Published({}))
-        api.add_routes(app, desk)
-        requests = Requests(app)
+        requests = Requests(served(ledger.reader, ledger.wake, lambda _: ledger.appender))
         async with listening_at(requests) as port:  # type: ignore[arg-type]  # any ASGI app
             log = logs / f"{ledger.name}.log"
             http = f"http://127.0.0.1:{port}"

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from aiokafka.errors import LeaderNotAvailableError, OutOfOrderSequenceNumber, U
 from contracts import topics
 from services.kit.kafka import KafkaProducer, ensure_topics
 from services.kit.metrics import REGISTRY
-from tests.faults.kafka_world import EVENTS, World, events, world
+from tests.faults.kafka_world import EVENTS, World, events
 from tests.integration.kafka.live import running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
@@ -34,13 +33,6 @@ NOBODYS = [("ledger", b"nobodys")]
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes the product 10 s takes one here."""
     monkeypatch.setattr("services.kit.kafka.producer.REQUEST_MS", 1000)
-
-
-@pytest.fixture
-async def here(database_url: str, kafka: str, tmp_path: Path) -> AsyncIterator[World]:
-    async with world(database_url, kafka, tmp_path) as made:
-        await made.begin()
-        yield made
 
 
 class Leaderless:

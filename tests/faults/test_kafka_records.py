@@ -37,7 +37,7 @@ from services.kit.settings import Shared
 from services.projector import service as projector_service
 from services.projector.settings import ProjectorSettings
 from tests.faults.kafka_parts import Part, projector
-from tests.faults.kafka_world import EVENTS, World, consumer, events, world
+from tests.faults.kafka_world import EVENTS, World, consumer, events
 from tests.integration.kafka.live import running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
@@ -51,13 +51,6 @@ def broker(work_dir: Path) -> Iterator[str]:
         runner.run(server.start())
         yield server.bootstrap_servers
         runner.run(server.stop())
-
-
-@pytest.fixture
-async def here(database_url: str, broker: str, tmp_path: Path) -> AsyncIterator[World]:
-    async with world(database_url, broker, tmp_path) as made:
-        await made.begin()
-        yield made
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,6 @@ import contextlib
 import random
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -15,16 +14,9 @@ import pytest
 from services.kit.kafka import KafkaFeed
 from services.kit.remote import Client, HttpLedger
 from tests.faults.kafka_parts import Moment, Part, relay
-from tests.faults.kafka_world import World, batches, events, world
+from tests.faults.kafka_world import World, batches, events
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
-
-
-@pytest.fixture
-async def here(database_url: str, kafka: str, tmp_path: Path) -> AsyncIterator[World]:
-    async with world(database_url, kafka, tmp_path) as made:
-        await made.begin()
-        yield made
 
 
 @contextlib.asynccontextmanager
