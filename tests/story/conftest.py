@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,11 +47,12 @@ def shape(
 def _start(request: pytest.FixtureRequest, work_dir: Path, postgres: EmbeddedPostgres) -> Shape:
     name = str(request.param)
     if name.endswith("HTTP"):
-        return all_in_one(name, work_dir / "story-http", RLG_FEED="http")
+        return all_in_one(name, work_dir / f"story-http-{uuid.uuid4().hex[:8]}", RLG_FEED="http")
     request.getfixturevalue("kafka")
-    url = asyncio.run(_database(postgres, "story_apart"))
+    again = uuid.uuid4().hex[:8]  # a worker may be given the two files apart, with others between
+    url = asyncio.run(_database(postgres, f"story_{again}"))
     upgrade(url)
-    folder = work_dir / "story-apart"
+    folder = work_dir / f"story-{again}"
     folder.mkdir()
     # A broker of its own: the session's one may hold events of other ledgers called `main`.
     broker = EmbeddedKafka(folder / "kafka", default_cache_dir(os.environ))
