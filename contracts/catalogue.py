@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from contracts import ijson, subject
 from contracts.event import OURS, Event, Reading
 from contracts.payloads import (
+    board,
     build,
     control,
     deploy,
@@ -59,6 +60,7 @@ _MODELS: dict[str, type[Payload]] = {
     "gate.evaluated.v1": readiness.GateEvaluated,
     "approval.requested.v1": readiness.ApprovalRequested,
     "approval.decided.v1": readiness.ApprovalDecided,
+    "approval.abstained.v1": readiness.ApprovalAbstained,
     "approval.closed.v1": readiness.ApprovalClosed,
     "approval.withdrawn.v1": readiness.ApprovalWithdrawn,
     "veto.raised.v1": readiness.VetoRaised,
@@ -69,11 +71,19 @@ _MODELS: dict[str, type[Payload]] = {
     "freeze.lifted.v1": control.FreezeLifted,
     "identity.linked.v1": control.IdentityLinked,
     "identity.unlinked.v1": control.IdentityUnlinked,
+    "delegation.granted.v1": control.DelegationGranted,
+    "delegation.revoked.v1": control.DelegationRevoked,
     "breakglass.invoked.v1": control.BreakGlassInvoked,
     "breakglass.reviewed.v1": control.BreakGlassReviewed,
     "permit.issued.v1": control.PermitIssued,
     "policy.activated.v1": control.PolicyActivated,
     "decision.recorded.v1": readiness.DecisionRecorded,
+    # boards
+    "board.opened.v1": board.BoardOpened,
+    "board.attended.v1": board.BoardAttended,
+    "board.voted.v1": board.BoardVoted,
+    "board.recused.v1": board.BoardRecused,
+    "board.closed.v1": board.BoardClosed,
     # staging, deployment, validation
     "deployment.queued.v1": deploy.DeploymentQueued,
     "deployment.started.v1": deploy.DeploymentStarted,

@@ -1,4 +1,4 @@
-"""Change control: policies, exceptions, freezes, identities, permits, and passing without rules."""
+"""Change control: policies, exceptions, freezes, identities, delegations, permits, broken glass."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from contracts.payloads.model import (
+    DelegationId,
     Digest,
     EnvironmentId,
     ExceptionId,
@@ -113,6 +114,34 @@ class IdentityUnlinked(Payload):
 
     identity: Identifier
     principal: Identifier
+    reason: Prose
+
+
+class DelegationGranted(Payload):
+    """A holder of a role lets one other person approve in their place, at one gate, for a while.
+
+    A newer one of the same person, role and gate takes its place.
+    """
+
+    composed = ("role:{role}",)
+
+    delegation_id: DelegationId
+    role: Identifier
+    gate: Label
+    delegator: Principal
+    delegate: Principal
+    until: Timestamp
+    reason: Prose = Field(min_length=1)
+
+
+class DelegationRevoked(Payload):
+    """A delegation ends before its day: its delegator takes it back, or its delegate gives it."""
+
+    composed = ("role:{role}",)
+
+    delegation_id: DelegationId
+    role: Identifier
+    principal: Principal
     reason: Prose
 
 

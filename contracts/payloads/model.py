@@ -53,6 +53,8 @@ FreezeId = Annotated[Identifier, Names("freeze")]
 ExceptionId = Annotated[Identifier, Names("exception")]
 PermitId = Annotated[Identifier, Names("permit")]
 VetoId = Annotated[Identifier, Names("veto")]
+SessionId = Annotated[Identifier, Names("board")]
+DelegationId = Annotated[Identifier, Names("delegation")]
 ChangeRef = Annotated[Identifier, Names("change")]
 """`<repo>@<sha>`, for example `acme/pay@9fceb02d…`."""
 RunId = Annotated[Identifier, Names("pipelinerun")]

@@ -63,6 +63,7 @@ class ApprovalRequested(Payload):
 class ApprovalDecided(Payload):
     """A person said yes or no. An approval that is not bound to content is not evidence:
     `target_digest` is the manifest that was approved; `statement_sha256` digests what was shown.
+    `on_behalf_of`: whoever delegated a role to `principal`; it is their voice then.
     """
 
     approval_id: ApprovalId
@@ -74,6 +75,18 @@ class ApprovalDecided(Payload):
     comment: Prose | None = None
     on_behalf_of: Principal | None = None
     target_digest: Digest | None = None
+    statement_sha256: Sha256Hex | None = None
+
+
+class ApprovalAbstained(Payload):
+    """A person who was asked says neither yes nor no; it takes the place of what they said."""
+
+    approval_id: ApprovalId
+    release_id: ReleaseId
+    gate: Label
+    principal: Principal
+    reason: Prose | None = None
+    target_digest: Digest
     statement_sha256: Sha256Hex | None = None
 
 

@@ -13,13 +13,16 @@ from datetime import datetime
 from services.gatekeeper.people import People
 from services.gatekeeper.records import (
     Approval,
+    BoardVote,
     Candidate,
+    Delegation,
     Deployment,
     Evidence,
     Holding,
     Invocation,
     Review,
     ScopeChange,
+    Session,
     Stamp,
     Tie,
     Veto,
@@ -58,6 +61,10 @@ class Facts:
     heads: dict[str, str] = field(default_factory=dict)
     """Merged change → the change as it was reviewed."""
     approvals: list[Approval] = field(default_factory=list)
+    delegations: list[Delegation] = field(default_factory=list)
+    """Those that ended too."""
+    sessions: dict[str, Session] = field(default_factory=dict)
+    board_votes: list[BoardVote] = field(default_factory=list)
     requests: dict[str, str] = field(default_factory=dict)
     """Gate → id of the newest request for approval."""
     vetoes: dict[str, Veto] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -56,6 +56,10 @@ class Approval:
     digest: str | None
     comment: str
     fault: str | None
+    behalf: str | None = None
+    """In whose place they speak; None: their own."""
+    abstained: bool = False
+    """Neither yes nor no; `fault` says so too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,64 @@ class Holding:
         begun = self.stamp.position < stamp.position
         kept = self.ended is None or self.ended > stamp.position
         return begun and kept and (self.until is None or self.until > stamp.recorded_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """A holder of a role lets somebody speak in their place, at one gate."""
+
+    stamp: Stamp
+    id: str
+    role: str
+    gate: str
+    delegator: str
+    delegate: str
+    until: datetime
+    fault: str | None
+    ended: int | None = None
+    """Position of the event that revoked it, or took its place."""
+
+    def at(self, stamp: Stamp) -> bool:
+        """Say whether it was in force when something else was recorded."""
+        begun = self.stamp.position < stamp.position
+        kept = self.ended is None or self.ended > stamp.position
+        return begun and kept and self.until > stamp.recorded_at
+
+
+@dataclass(frozen=True, slots=True)
+class BoardVote:
+    """What a person said about this release in a board's session. `vote`: as in the catalogue."""
+
+    stamp: Stamp
+    session: str
+    gate: str
+    principal: str
+    vote: str
+    digest: str
+    reason: str
+    fault: str | None
+
+
+@dataclass(slots=True)
+class Session:
+    """A board sits. Filled while histories are folded."""
+
+    stamp: Stamp
+    id: str
+    board: str
+    chair: str
+    agenda: frozenset[tuple[str, str]]
+    """Release and gate."""
+    presence: list[tuple[int, str, bool]] = field(default_factory=list)
+    """Position, person, and whether they came or left."""
+    recused: list[tuple[str, str]] = field(default_factory=list)
+    """Gate and person, for this release."""
+    closed: Stamp | None = None
+
+    def there(self, position: int) -> list[str]:
+        """Return who had come and not left before a position."""
+        last = {who: came for at, who, came in self.presence if at < position}
+        return [who for who, came in last.items() if came]
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ _OWN_SUBJECT = re.compile(r"event:[0-9]+", re.ASCII)
 """What stands for an event by its position."""
 GOVERNED = frozenset({
     "permit", "role", "policy", "calendar", "control", "identity", "breakglass", "decision", "veto",
-    "exception", "freeze",
+    "exception", "freeze", "board", "delegation",
 })  # fmt: skip
 """Kinds of subjects whose histories gates rest on: only types of the catalogue may name them, or
 anybody could move, and so hold up, every decision."""

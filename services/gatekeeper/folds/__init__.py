@@ -6,12 +6,13 @@ the catalogue requires and that is not there raises, so that nothing is decided 
 
 from __future__ import annotations
 
-from services.gatekeeper.folds import checks, control, release, voices
+from services.gatekeeper.folds import boards, checks, control, release, voices
 from services.gatekeeper.folds.handler import Handler
 
 HANDLERS: dict[str, Handler] = {
     **release.HANDLERS,
     **voices.HANDLERS,
+    **boards.HANDLERS,
     **checks.HANDLERS,
     **control.HANDLERS,
 }

@@ -24,7 +24,21 @@ def _decided(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     who = data["principal"]
     yes, comment = data["decision"] == "approved", data.get("comment") or ""
     digest, why = data.get("target_digest"), fault(event, who)
-    facts.approvals.append(Approval(stamp, data["gate"], who, yes, digest, comment, why))
+    facts.approvals.append(
+        Approval(stamp, data["gate"], who, yes, digest, comment, why, data.get("on_behalf_of"))
+    )
+
+
+def _abstained(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
+    """Void what the person has said so far, and keep that they said neither."""
+    data, who = event.data, event.data["principal"]
+    if fault(event, who) is None:
+        why = f"{short(who)} abstained"
+        _void(facts, who, data["gate"], f"{why} since")
+        facts.approvals.append(
+            Approval(stamp, data["gate"], who, False, data["target_digest"],
+                     data.get("reason") or "", why, abstained=True)
+        )  # fmt: skip
 
 
 def _withdrawn(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
@@ -32,15 +46,18 @@ def _withdrawn(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
 
     That errs on neither side: a yes falls, and so does a no.
     """
-    who, gate = event.data["principal"], event.data["gate"]
+    who = event.data["principal"]
     if fault(event, who) is None:
-        why = f"{short(who)} took it back"
-        facts.approvals = [
-            replace(vote, fault=why)
-            if (vote.principal, vote.gate, vote.fault) == (who, gate, None)
-            else vote
-            for vote in facts.approvals
-        ]
+        _void(facts, who, event.data["gate"], f"{short(who)} took it back")
+
+
+def _void(facts: Facts, who: str, gate: str, why: str) -> None:
+    facts.approvals = [
+        replace(vote, fault=why)
+        if (vote.principal, vote.gate, vote.fault) == (who, gate, None)
+        else vote
+        for vote in facts.approvals
+    ]
 
 
 def _raised(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
@@ -94,6 +111,7 @@ def _unlinked(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
 HANDLERS: dict[str, Handler] = {
     "approval.requested.v1": _requested,
     "approval.decided.v1": _decided,
+    "approval.abstained.v1": _abstained,
     "approval.withdrawn.v1": _withdrawn,
     "veto.raised.v1": _raised,
     "veto.lifted.v1": _lifted,

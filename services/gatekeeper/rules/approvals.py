@@ -3,13 +3,12 @@
 Pure. A vote counts while all of this holds: it is bound to the candidate that is judged, its person
 holds one of the roles (`role_held`: when they voted, now, or both), is not tied to the release, and
 it is not older than the rule allows. Rejections count even from people who are tied to the release.
-The newest vote of a person wins.
+The newest vote of a person wins; an abstention is shown and counts for nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from contracts.decision import NotCounted, RuleResult, Status
@@ -17,29 +16,9 @@ from contracts.event import format_time
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.people import short
 from services.gatekeeper.records import Approval
-from services.gatekeeper.rules import four_eyes, words
-from services.gatekeeper.rules.matching import assign
+from services.gatekeeper.rules import delegation, four_eyes, words
+from services.gatekeeper.rules.ballot import Ballot, share_out
 from services.gatekeeper.rules.schema import Approvals
-
-
-@dataclass(slots=True)
-class _Ballot:
-    """What one rule makes of the votes, before people are shared out between rules."""
-
-    stage: str
-    rule: Approvals
-    yes: dict[str, Approval] = field(default_factory=dict)
-    """By person, in order of position."""
-    no: list[Approval] = field(default_factory=list)
-    void: list[NotCounted] = field(default_factory=list)
-    ends: dict[int, list[datetime]] = field(default_factory=dict)
-    """Position of a vote → the instants at which it ceases to count."""
-    free: list[str] = field(default_factory=list)
-    """Principals who could still vote yes."""
-    seated: list[str] = field(default_factory=list)
-    """Logins that count for this rule, once people are shared out."""
-    spent: dict[str, str] = field(default_factory=dict)
-    """Login → the other rule of the group that it counts for."""
 
 
 def judge(
@@ -50,16 +29,21 @@ def judge(
     Each comes with the id of its stage.
     """
     known = set(facts.holders((role for _, rule in rules for role in rule.roles), as_of))
-    ballots = [_count(_Ballot(stage, rule), facts, as_of, known) for stage, rule in rules]
-    _share_out(ballots)
+    ballots = [_count(Ballot(stage, rule), facts, as_of, known) for stage, rule in rules]
+    share_out(ballots, facts)
     return {b.rule.id: _result(b, facts) for b in ballots}
 
 
-def _count(ballot: _Ballot, facts: Facts, as_of: datetime, known: set[str]) -> _Ballot:
+def _count(ballot: Ballot, facts: Facts, as_of: datetime, known: set[str]) -> Ballot:
     """Count the votes. `known` hold some role of the gate: it is no news that it is another."""
     rule = ballot.rule
     holders = facts.holders(rule.roles, as_of)
-    for vote in _votes(facts, rule):
+    votes = _votes(facts, rule)
+    in_person = {facts.people.key(v.principal) for v in votes if _in_person(v, rule, facts)}
+    for vote in votes:
+        if vote.behalf is not None:
+            _for_another(vote, ballot, facts, as_of, in_person)
+            continue
         held_by = facts.held if vote.approved else facts.objectors
         held = vote.principal in held_by(rule.roles, vote.stamp)
         if vote.principal in known and vote.principal not in holders and not held:
@@ -71,13 +55,47 @@ def _count(ballot: _Ballot, facts: Facts, as_of: datetime, known: set[str]) -> _
             ballot.void.append(NotCounted(position=vote.stamp.position, reason=reason))
             continue
         until = holders.get(vote.principal) if rule.role_held != "at_approval" else None
-        _take(ballot, vote, facts.people.key(vote.principal), until)
-    ballot.free = [
-        person for person in holders
-        if facts.people.key(person) not in ballot.yes
-        and four_eyes.tied(person, rule, facts) is None
-    ]  # fmt: skip
+        _take(ballot, vote, facts.people.key(vote.principal), [until] if until else [])
+    ballot.free = _free(ballot, facts, as_of, list(holders))
     return ballot
+
+
+def _in_person(vote: Approval, rule: Approvals, facts: Facts) -> bool:
+    spoken = vote.fault is None or vote.abstained
+    return spoken and vote.behalf is None and _unbound(vote, rule, facts) is None
+
+
+def _for_another(
+    vote: Approval, ballot: Ballot, facts: Facts, as_of: datetime, in_person: set[str]
+) -> None:
+    """Count a vote in the place of whoever delegated their role."""
+    lent = delegation.lent(vote, ballot.rule, facts, as_of)
+    if lent is None:
+        return
+    whose = facts.people.key(vote.behalf or "")
+    reason = _why_void(vote, ballot, facts, as_of) or lent.why
+    if reason is None and whose in in_person:
+        reason = f"{short(vote.behalf or '')} has spoken in person"
+    if reason is not None:
+        ballot.void.append(NotCounted(position=vote.stamp.position, reason=reason))
+        return
+    ballot.rests_on[vote.stamp.position] = lent.positions
+    _take(ballot, vote, whose, lent.ends)
+
+
+def _free(ballot: Ballot, facts: Facts, as_of: datetime, holders: list[str]) -> list[str]:
+    """Return who could still say yes: holders of the roles, and those who may speak for them."""
+    rule, people = ballot.rule, facts.people
+    may = [(person, person) for person in holders]
+    for given in delegation.standing(facts, as_of):
+        if given.role in rule.roles and four_eyes.tied(given.delegator, rule, facts) is None:
+            may.append((given.delegate, given.delegator))
+    return words.unique(
+        person for person, place in may
+        if people.key(place) not in ballot.yes
+        and people.key(person) not in ballot.yes
+        and four_eyes.tied(person, rule, facts) is None
+    )  # fmt: skip
 
 
 def _without_role(
@@ -109,10 +127,11 @@ def _votes(facts: Facts, rule: Approvals) -> list[Approval]:
         )
         if fresher or not vote.approved:
             newest[vote.principal] = vote
+    others = [v for v in others if not (v.abstained and v.principal in newest)]  # spoken since
     return sorted([*newest.values(), *others], key=lambda vote: vote.stamp.position)
 
 
-def _why_void(vote: Approval, ballot: _Ballot, facts: Facts, as_of: datetime) -> str | None:
+def _why_void(vote: Approval, ballot: Ballot, facts: Facts, as_of: datetime) -> str | None:
     who, rule = short(vote.principal), ballot.rule
     if vote.fault is not None:
         return vote.fault
@@ -120,9 +139,11 @@ def _why_void(vote: Approval, ballot: _Ballot, facts: Facts, as_of: datetime) ->
         return unbound
     if not vote.approved:
         return None
-    if (tie := four_eyes.tied(vote.principal, rule, facts)) is not None:
-        verb = "give" if "approval" in tie.what else "approve"
-        return f"{who} {tie.what} and may not {verb} it"
+    for person in (vote.principal, vote.behalf):
+        if person and (tie := four_eyes.tied(person, rule, facts)) is not None:
+            verb = "give" if "approval" in tie.what else "approve"
+            told = who if person == vote.principal else f"{short(person)}, for whom {who} voted,"
+            return f"{told} {tie.what} and may not {verb} it"
     if rule.expires_after is not None and vote.stamp.at + rule.expires_after <= as_of:
         return f"the approval of {who} expired after {words.span(rule.expires_after)}"
     return None
@@ -138,8 +159,8 @@ def _unbound(vote: Approval, rule: Approvals, facts: Facts) -> str | None:
     return None
 
 
-def _take(ballot: _Ballot, vote: Approval, person: str, until: datetime | None) -> None:
-    ends = [] if until is None else [until]
+def _take(ballot: Ballot, vote: Approval, person: str, until: list[datetime]) -> None:
+    ends = list(until)
     if not vote.approved:
         ballot.no.append(vote)
     else:
@@ -149,24 +170,9 @@ def _take(ballot: _Ballot, vote: Approval, person: str, until: datetime | None) 
     ballot.ends[vote.stamp.position] = ends
 
 
-def _share_out(ballots: Iterable[_Ballot]) -> None:
-    """Seat people. A rule without a group shares with nobody."""
-    groups: dict[str, list[_Ballot]] = {}
-    for ballot in ballots:
-        ballot.seated = list(ballot.yes)
-        if ballot.rule.distinct_group is not None:
-            groups.setdefault(ballot.rule.distinct_group, []).append(ballot)
-    for group in groups.values():
-        wanted = {b.rule.id: b.rule.count for b in group}
-        seats = assign(wanted, {b.rule.id: list(b.yes) for b in group})
-        spent = {person: rule for rule, people in seats.items() for person in people}
-        for ballot in group:
-            ballot.seated, ballot.spent = seats[ballot.rule.id], spent
-
-
-def _result(ballot: _Ballot, facts: Facts) -> RuleResult:
-    rule, mine = ballot.rule, [ballot.yes[person] for person in ballot.seated]
-    void = sorted([*ballot.void, *_elsewhere(ballot)], key=lambda n: n.position)
+def _result(ballot: Ballot, facts: Facts) -> RuleResult:
+    rule, mine = ballot.rule, ballot.mine()
+    void = sorted([*ballot.void, *ballot.elsewhere()], key=lambda n: n.position)
     status, reason, satisfy = _verdict(ballot, mine, facts)
     if status == "pending" and void:
         reason += "; not counted: " + "; ".join(words.unique(n.reason for n in void))
@@ -181,7 +187,7 @@ def _result(ballot: _Ballot, facts: Facts) -> RuleResult:
         reason=reason,
         required=f"{rule.count} of {words.either(rule.roles)}",
         found=_found(mine, ballot.no),
-        evidence=[vote.stamp.position for vote in used],
+        evidence=_evidence(ballot, used),
         not_counted=void,
         satisfy=satisfy,
         who=_who(status, ballot),
@@ -190,20 +196,14 @@ def _result(ballot: _Ballot, facts: Facts) -> RuleResult:
     )
 
 
-def _elsewhere(ballot: _Ballot) -> list[NotCounted]:
-    if len(ballot.seated) >= ballot.rule.count:
-        return []
-    return [
-        NotCounted(
-            position=vote.stamp.position,
-            reason=f"{short(vote.principal)} already counts for {ballot.spent[person]}",
-        )
-        for person, vote in ballot.yes.items()
-        if ballot.spent.get(person, ballot.rule.id) != ballot.rule.id
-    ]
+def _evidence(ballot: Ballot, used: list[Approval]) -> list[int]:
+    places = [vote.stamp.position for vote in used]
+    if not ballot.rests_on:
+        return places
+    return sorted({*places, *(p for place in places for p in ballot.rests_on.get(place, ()))})
 
 
-def _verdict(ballot: _Ballot, mine: list[Approval], facts: Facts) -> tuple[Status, str, str | None]:
+def _verdict(ballot: Ballot, mine: list[Approval], facts: Facts) -> tuple[Status, str, str | None]:
     """Return status, reason, and what would satisfy the rule."""
     rule, roles = ballot.rule, words.either(ballot.rule.roles)
     if (unproved := four_eyes.unproved(rule, facts)) is not None:
@@ -224,13 +224,18 @@ def _verdict(ballot: _Ballot, mine: list[Approval], facts: Facts) -> tuple[Statu
 
 
 def _no(vote: Approval) -> str:
-    return f"{short(vote.principal)} rejected it" + (
+    return f"{_name(vote)} rejected it" + (
         f": {words.quoted(vote.comment)}" if vote.comment else ""
     )
 
 
 def _names(votes: Iterable[Approval]) -> str:
-    return words.both([short(vote.principal) for vote in votes])
+    return words.both([_name(vote) for vote in votes])
+
+
+def _name(vote: Approval) -> str:
+    behalf = f" for {short(vote.behalf)}" if vote.behalf else ""
+    return short(vote.principal) + behalf
 
 
 def _found(yes: list[Approval], no: list[Approval]) -> str:
@@ -239,7 +244,7 @@ def _found(yes: list[Approval], no: list[Approval]) -> str:
     return "; ".join(parts) or "none"
 
 
-def _who(status: Status, ballot: _Ballot) -> list[str]:
+def _who(status: Status, ballot: Ballot) -> list[str]:
     if status == "fail":
         return [vote.principal for vote in ballot.no]
     return sorted(ballot.free) if status == "pending" else []

@@ -13,6 +13,7 @@ _PHASES = {
     "gate": "readiness", "approval": "readiness", "exception": "readiness", "freeze": "readiness",
     "policy": "readiness", "decision": "readiness", "veto": "readiness",
     "breakglass": "readiness", "permit": "readiness", "identity": "readiness",
+    "board": "readiness", "delegation": "readiness",
     "deployment": "deploy", "service": "deploy", "rollout": "deploy", "analysis": "deploy",
     "verification": "deploy", "featureflag": "deploy", "rollback": "deploy",
     "alert": "operate", "incident": "operate",

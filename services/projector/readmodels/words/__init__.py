@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.projector.readmodels.words import building, planning, readiness, running
+from services.projector.readmodels.words import boards, building, planning, readiness, running
 from services.projector.readmodels.words.phrases import Words
 
 __all__ = ["WORDS", "Words"]
 
-WORDS = planning.WORDS | building.WORDS | readiness.WORDS | running.WORDS
+WORDS = planning.WORDS | building.WORDS | readiness.WORDS | boards.WORDS | running.WORDS
 """By noun and verb. A test holds this table to the catalogue."""
