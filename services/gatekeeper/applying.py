@@ -11,6 +11,7 @@ from services.gatekeeper.cel_facts import CelFacts, CelRelease
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.rules import (
     approvals,
+    board,
     dependencies,
     evidence,
     expression,
@@ -25,6 +26,7 @@ from services.gatekeeper.rules.schema import (
     AnyOf,
     AnyRule,
     Approvals,
+    Board,
     Cel,
     Dependencies,
     Evidence,
@@ -90,7 +92,7 @@ class Asked:
         found = self._judged(stage, rule)
         return waived(rule, _explained(rule, self._facts, found), self._facts, self._as_of)
 
-    def _judged(self, stage: Stage, rule: AnyRule) -> RuleResult:  # noqa: PLR0911 - one line a type
+    def _judged(self, stage: Stage, rule: AnyRule) -> RuleResult:  # noqa: C901, PLR0911 - one case a type
         facts, place, as_of = self._facts, self._gate.place, self._as_of
         match rule:
             case Approvals():
@@ -99,6 +101,8 @@ class Asked:
                 return evidence.judge(stage.id, rule, facts, as_of)
             case AnyOf():
                 return self._any_of(stage, rule)
+            case Board():
+                return board.judge(rule, facts, as_of).told(stage.id, rule, board.title(rule))
             case Veto():
                 return veto.judge(rule, facts).told(stage.id, rule, veto.TITLE)
             case Soak():

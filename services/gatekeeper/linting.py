@@ -13,7 +13,7 @@ from services.gatekeeper import cel
 from services.gatekeeper.policy import Policy
 from services.gatekeeper.rules import words
 from services.gatekeeper.rules.matching import assign
-from services.gatekeeper.rules.schema import Approvals, Cel, Rule, Veto, leaves
+from services.gatekeeper.rules.schema import Approvals, Board, Cel, Rule, Veto, leaves
 from services.gatekeeper.schema import Gate
 
 Holders = Mapping[str, Sequence[str]]
@@ -56,6 +56,10 @@ def _people(rule: Rule, holders: Holders) -> Iterator[str]:
         who = _who(rule.roles, holders)
         if len(who) < rule.count:
             yield (f"asks {rule.count} of {words.either(rule.roles)}, and {_number(len(who))}")
+    if isinstance(rule, Board) and isinstance(rule.quorum, int):
+        who = _who(rule.members, holders)
+        if len(who) < rule.quorum:
+            yield (f"asks {rule.quorum} of {words.either(rule.members)}, and {_number(len(who))}")
     if isinstance(rule, Veto) and not _who(rule.roles, holders):
         yield f"nobody holds {words.either(rule.roles)}, so nobody can object"
     if rule.waivable and not _who(rule.waivable.by, holders):

@@ -18,7 +18,7 @@ from contracts.decision import PolicyRef
 from services.gatekeeper import cel, document
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.rules import expression
-from services.gatekeeper.rules.schema import AnyOf, AnyRule, Approvals, Bound
+from services.gatekeeper.rules.schema import AnyOf, AnyRule, Approvals, Board, Bound
 from services.gatekeeper.schema import Defaults, Document, Gate
 
 
@@ -137,7 +137,7 @@ def _filled_rule(rule: AnyRule, defaults: Defaults) -> AnyRule:
         update["rules"] = [_filled_rule(each, defaults) for each in rule.rules]
     if isinstance(rule, Bound):
         update["bind"] = defaults.bind if rule.bind is None else rule.bind
-    if isinstance(rule, Approvals):
+    if isinstance(rule, Approvals | Board):
         update["exclude"] = defaults.exclude if rule.exclude is None else rule.exclude
         update["role_held"] = rule.role_held or defaults.role_held
     return rule.model_copy(update=update)

@@ -19,7 +19,7 @@ from contracts.problem import NotFound, Unavailable
 from services.gatekeeper import active, policy
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.folding import fold
-from services.gatekeeper.rules.schema import Soak
+from services.gatekeeper.rules.schema import Board, Soak
 from services.gatekeeper.rules.waivers import covers
 from services.gatekeeper.schema import Gate
 
@@ -182,6 +182,10 @@ def _people(draft: Facts) -> list[str]:
     who = {tie.who for tie in draft.ties} | {vote.principal for vote in draft.approvals}
     who |= {one.principal for one in draft.invocations} | {one.reviewer for one in draft.reviews}
     who |= {waiver.approver for waiver in draft.waivers.values()}
+    who |= {vote.behalf for vote in draft.approvals if vote.behalf}
+    who |= {vote.principal for vote in draft.board_votes}
+    who |= {who for session in draft.sessions.values() for _, who, _ in session.presence}
+    who |= {who for session in draft.sessions.values() for _, who in session.recused}
     who |= set(draft.people.links.values()) | set(draft.people.links)
     return [key for one in sorted(who) if subject.is_key(key := f"identity:{one}")]
 
@@ -192,6 +196,7 @@ def _ended(gate: Gate, draft: Facts) -> list[str]:
     return [
         *(f"freeze:{freeze}" for freeze in draft.freezes),
         *(f"exception:{waiver.id}" for waiver in waivers if covers(waiver, draft)),
+        *(f"board:{session}" for session in draft.sessions if gate.of(Board)),
     ]
 
 

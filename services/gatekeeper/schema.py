@@ -14,6 +14,7 @@ from services.gatekeeper.rules.schema import (
     AnyRule,
     Approvals,
     Binding,
+    Board,
     Condition,
     Dependencies,
     Duration,
@@ -90,9 +91,10 @@ class Gate(Part):
         return [rule for rule in every if isinstance(rule, kind)]
 
     def roles(self) -> list[str]:
-        """Return every role that a rule asks for, by approval, veto, exception or break-glass."""
+        """Return every role that a rule asks for, whatever it asks of it."""
         found = {role for rule in self.of(Approvals) for role in rule.roles}
         found |= {role for rule in self.of(Veto) for role in rule.roles}
+        found |= {role for rule in self.of(Board) for role in rule.members}
         found |= {r for _, rule in self.rules() if rule.waivable for r in rule.waivable.by}
         return sorted(found | _glass(self.break_glass))
 
@@ -114,7 +116,8 @@ class Gate(Part):
 
     def excludes(self) -> set[str]:
         """Return every tie that keeps somebody from approving."""
-        return {tie for rule in self.of(Approvals) for tie in rule.exclude or ()}
+        asked: list[Approvals | Board] = [*self.of(Approvals), *self.of(Board)]
+        return {tie for rule in asked for tie in rule.exclude or ()}
 
 
 def _glass(glass: BreakGlass | None) -> set[str]:

@@ -36,8 +36,8 @@ def _abstained(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
         why = f"{short(who)} abstained"
         _void(facts, who, data["gate"], f"{why} since")
         facts.approvals.append(
-            Approval(stamp, data["gate"], who, False, data["target_digest"],
-                     data.get("reason") or "", why, abstained=True)
+            Approval(stamp, data["gate"], who, approved=False, digest=data["target_digest"],
+                     comment=data.get("reason") or "", fault=why, abstained=True)
         )  # fmt: skip
 
 

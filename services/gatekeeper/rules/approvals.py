@@ -17,7 +17,7 @@ from services.gatekeeper.facts import Facts
 from services.gatekeeper.people import short
 from services.gatekeeper.records import Approval
 from services.gatekeeper.rules import delegation, four_eyes, words
-from services.gatekeeper.rules.ballot import Ballot, share_out
+from services.gatekeeper.rules.ballot import Ballot, free, share_out
 from services.gatekeeper.rules.schema import Approvals
 
 
@@ -56,7 +56,7 @@ def _count(ballot: Ballot, facts: Facts, as_of: datetime, known: set[str]) -> Ba
             continue
         until = holders.get(vote.principal) if rule.role_held != "at_approval" else None
         _take(ballot, vote, facts.people.key(vote.principal), [until] if until else [])
-    ballot.free = _free(ballot, facts, as_of, list(holders))
+    ballot.free = free(ballot, facts, as_of, list(holders))
     return ballot
 
 
@@ -81,21 +81,6 @@ def _for_another(
         return
     ballot.rests_on[vote.stamp.position] = lent.positions
     _take(ballot, vote, whose, lent.ends)
-
-
-def _free(ballot: Ballot, facts: Facts, as_of: datetime, holders: list[str]) -> list[str]:
-    """Return who could still say yes: holders of the roles, and those who may speak for them."""
-    rule, people = ballot.rule, facts.people
-    may = [(person, person) for person in holders]
-    for given in delegation.standing(facts, as_of):
-        if given.role in rule.roles and four_eyes.tied(given.delegator, rule, facts) is None:
-            may.append((given.delegate, given.delegator))
-    return words.unique(
-        person for person, place in may
-        if people.key(place) not in ballot.yes
-        and people.key(person) not in ballot.yes
-        and four_eyes.tied(person, rule, facts) is None
-    )  # fmt: skip
 
 
 def _without_role(

@@ -10,7 +10,8 @@ from contracts.decision import NotCounted
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.people import short
 from services.gatekeeper.records import Approval
-from services.gatekeeper.rules.delegation import one_voice
+from services.gatekeeper.rules import four_eyes, words
+from services.gatekeeper.rules.delegation import one_voice, standing
 from services.gatekeeper.rules.matching import assign
 from services.gatekeeper.rules.schema import Approvals
 
@@ -52,6 +53,23 @@ class Ballot:
             for person, vote in self.yes.items()
             if self.spent.get(person, self.rule.id) != self.rule.id
         ]
+
+
+def free(ballot: Ballot, facts: Facts, as_of: datetime, holders: list[str]) -> list[str]:
+    """Return who could still say yes: holders of the roles, and those who may speak for them."""
+    rule, people = ballot.rule, facts.people
+    may = [(person, person) for person in holders]
+    may += [
+        (given.delegate, given.delegator)
+        for given in standing(facts, as_of)
+        if given.role in rule.roles and four_eyes.tied(given.delegator, rule, facts) is None
+    ]
+    return words.unique(
+        person for person, place in may
+        if people.key(place) not in ballot.yes
+        and people.key(person) not in ballot.yes
+        and four_eyes.tied(person, rule, facts) is None
+    )  # fmt: skip
 
 
 def share_out(ballots: Iterable[Ballot], facts: Facts) -> None:

@@ -1,9 +1,9 @@
 """Delegation: somebody votes in the place of a holder of a role. Pure.
 
-It is the delegator's voice: their role is asked, and theirs alone, so what was delegated to somebody
-cannot be passed on. It ends with that role, at its instant, when it is revoked, and when the
-delegator speaks in person. `role_held` says when all that is looked at: as the vote was given, as it
-is judged, or both.
+It is the delegator's voice: their role is asked, and theirs alone, so what was delegated cannot be
+passed on. It ends with that role, at its instant, when it is revoked, and when the delegator speaks
+in person. `role_held` says when all that is looked at: as the vote was given, as it is judged, or
+both.
 """
 
 from __future__ import annotations

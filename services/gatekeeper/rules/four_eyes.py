@@ -8,10 +8,10 @@ from services.gatekeeper.facts import Facts
 from services.gatekeeper.people import issuer
 from services.gatekeeper.records import Tie
 from services.gatekeeper.rules import words
-from services.gatekeeper.rules.schema import Approvals
+from services.gatekeeper.rules.schema import Approvals, Board
 
 
-def tied(person: str, rule: Approvals, facts: Facts) -> Tie | None:
+def tied(person: str, rule: Approvals | Board, facts: Facts) -> Tie | None:
     """Return what keeps a person from approving; None: nothing does."""
     for tie in facts.ties:
         excluded = tie.kind in (rule.exclude or ()) and tie.gate in {None, facts.gate}
@@ -20,7 +20,7 @@ def tied(person: str, rule: Approvals, facts: Facts) -> Tie | None:
     return None
 
 
-def unproved(rule: Approvals, facts: Facts) -> tuple[str, str] | None:
+def unproved(rule: Approvals | Board, facts: Facts) -> tuple[str, str] | None:
     """Return what is not known of the authors, and what would tell; None: all is known."""
     if "author" not in (rule.exclude or ()) or facts.candidate is None:
         return None
@@ -33,7 +33,9 @@ def unproved(rule: Approvals, facts: Facts) -> tuple[str, str] | None:
     return _strangers(rule, facts, changes)
 
 
-def _strangers(rule: Approvals, facts: Facts, changes: Sequence[str]) -> tuple[str, str] | None:
+def _strangers(
+    rule: Approvals | Board, facts: Facts, changes: Sequence[str]
+) -> tuple[str, str] | None:
     """Return the accounts that wrote something and are nobody's, as far as is recorded."""
     issuers = {issuer(held.principal) for held in facts.holdings if held.ended is None} - {""}
     if not issuers:

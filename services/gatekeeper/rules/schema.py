@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from contracts.payloads.plan import ReleaseType
 from services.gatekeeper import cel
 from services.gatekeeper.records import TieKind
+from services.gatekeeper.rules.quorum import Majority, Quorum
 
 Binding = Literal["artefact"]
 Kind = Literal[
@@ -121,6 +122,20 @@ class Approvals(Bound):
     role_held: RoleHeld | None = None
 
 
+class Board(Bound):
+    """A session of a board, once closed, had a quorum and a majority for it (`rules.board`)."""
+
+    type: Literal["board"]
+    board: Slug
+    members: list[Role] = Field(min_length=1, max_length=20)
+    quorum: Quorum
+    majority: Majority = "simple"
+    valid_for: Duration | None = None
+    session_within: Duration | None = None
+    exclude: list[TieKind] | None = None
+    role_held: RoleHeld | None = None
+
+
 class Evidence(Bound):
     """Recorded facts of one kind show that something is so, for every artefact of the candidate."""
 
@@ -203,10 +218,8 @@ class Cel(Rule):
     """What is the matter when it is false."""
 
 
-AnySimple = Annotated[
-    Approvals | Evidence | Veto | Soak | Dependencies | FreezeRule | LateScope | Cel,
-    Field(discriminator="type"),
-]
+Simple = Approvals | Board | Evidence | Veto | Soak | Dependencies | FreezeRule | LateScope | Cel
+AnySimple = Annotated[Simple, Field(discriminator="type")]
 
 
 class AnyOf(Rule):
@@ -225,10 +238,7 @@ class AnyOf(Rule):
         return self
 
 
-AnyRule = Annotated[
-    Approvals | Evidence | Veto | Soak | Dependencies | FreezeRule | LateScope | Cel | AnyOf,
-    Field(discriminator="type"),
-]
+AnyRule = Annotated[Simple | AnyOf, Field(discriminator="type")]
 
 
 def leaves(rules: list[Any]) -> list[Rule]:
