@@ -10,10 +10,12 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from contracts.event import Receipt
+from contracts.event import Receipt, parse_time
 from contracts.payloads.control import (
     BreakGlassInvoked,
     BreakGlassReviewed,
+    DelegationGranted,
+    DelegationRevoked,
     ExceptionGranted,
     ExceptionRevoked,
     FreezeDeclared,
@@ -25,8 +27,9 @@ from contracts.problem import Forbidden, Invalid, NotFound
 from services.gatekeeper import calendars
 from services.gatekeeper.deciding import Decider, envelope, stamp
 from services.gatekeeper.folding import fold
-from services.gatekeeper.people import is_person
+from services.gatekeeper.people import People, is_person
 from services.gatekeeper.windows import Freeze, check
+from services.kit import clock
 from services.kit.identity import Principal
 
 
@@ -94,6 +97,33 @@ class Acts:
         await self._known(f"exception:{exception}", f"there is no exception {exception}")
         payload = ExceptionRevoked(exception_id=exception, reason=reason, revoked_by=who.id)
         return await self._of_person(who, payload, f"exception:{exception}")
+
+    async def delegate(self, who: Principal, payload: DelegationGranted) -> Receipt:
+        """Let somebody approve in the person's place, who holds the role themselves."""
+        role, now = payload.role, clock.now()
+        if parse_time(payload.until) <= now:
+            detail = "a delegation ends in the future"
+            raise Invalid(detail, errors=[{"pointer": "/until", "detail": detail}])
+        if People().same(payload.delegate, who.id):
+            detail = "a role is delegated to somebody else"
+            raise Invalid(detail, errors=[{"pointer": "/delegate", "detail": detail}])
+        if who.id not in (await self._decider.reader.holders([role], now))[role]:
+            detail = f"{who.id} does not hold {role}; what was delegated cannot be passed on"
+            raise Forbidden(detail, roles=[role])
+        said = payload.model_copy(update={"delegator": who.id})
+        return await self._of_person(who, said, f"delegation:{payload.delegation_id}")
+
+    async def end_delegation(self, who: Principal, delegation: str, reason: str) -> Receipt:
+        """Take a delegation back, or give it back. `NotFound`: there is none of that id."""
+        page = await self._decider.reader.history(f"delegation:{delegation}")
+        found = next((d for d in fold("", "", [page]).delegations if d.id == delegation), None)
+        if found is None:
+            raise NotFound(f"there is no delegation {delegation}")
+        if who.id not in {found.delegator, found.delegate}:
+            raise Forbidden(f"only {found.delegator} and {found.delegate} can end {delegation}")
+        payload = DelegationRevoked(delegation_id=delegation, role=found.role, principal=who.id,
+                                    reason=reason)  # fmt: skip
+        return await self._of_person(who, payload, f"delegation:{delegation}")
 
     async def declare(self, who: Principal, payload: FreezeDeclared) -> Receipt:
         """Declare a freeze, in the name of a person who does. `Invalid` names every fault."""

@@ -1,7 +1,8 @@
-"""The HTTP verbs of change control: vetoes, withdrawals, break-glass, exceptions, freezes."""
+"""The HTTP verbs of change control: vetoes, withdrawals, broken glass, exceptions and more."""
 
 from __future__ import annotations
 
+import uuid
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -9,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from contracts.event import Receipt, format_time
-from contracts.payloads.control import ExceptionGranted, FreezeDeclared
+from contracts.payloads.control import DelegationGranted, ExceptionGranted, FreezeDeclared
+from contracts.payloads.model import Timestamp
 from services.gatekeeper.acts import Acts
 from services.gatekeeper.shapes import Digest, Name, Prose
 from services.kit import clock
@@ -51,6 +53,16 @@ class Glass(_In):
     target_digest: Digest
 
 
+class Lending(_In):
+    """A holder of a role lets one other person approve in their place, at one gate, for a while."""
+
+    role: Name
+    gate: Name
+    delegate: Name
+    until: Timestamp
+    reason: Reason
+
+
 class Look(_In):
     """What a review has found of a pass without rules."""
 
@@ -63,6 +75,13 @@ class Raised(BaseModel):
     """A veto that was raised."""
 
     veto_id: str
+    receipt: Receipt
+
+
+class Lent(BaseModel):
+    """A role that was delegated."""
+
+    delegation_id: str
     receipt: Receipt
 
 
@@ -100,6 +119,8 @@ class ActsApi:
         router.post(f"{of_release}/break-glass/review", status_code=201)(self.review)
         router.post("/exceptions", status_code=201)(self.grant)
         router.post("/exceptions/{exception}/revoke", status_code=201)(self.revoke)
+        router.post("/delegations", status_code=201)(self.delegate)
+        router.post("/delegations/{delegation}/revoke", status_code=201)(self.end_delegation)
         router.post("/freezes", status_code=201)(self.declare)
         router.post("/freezes/{freeze}/lift", status_code=201)(self.unfreeze)
         router.get("/freezes/simulation")(self.simulate)
@@ -140,6 +161,17 @@ class ActsApi:
     async def revoke(self, request: Request, exception: Name, body: End) -> Receipt:
         """End an exception before its day."""
         return await self._acts.revoke(self._who(request, "decision:make"), exception, body.reason)
+
+    async def delegate(self, request: Request, body: Lending) -> Lent:
+        """Delegate a role that the authenticated person holds."""
+        who, id_ = self._who(request, "decision:make"), str(uuid.uuid4())
+        given = DelegationGranted(delegation_id=id_, delegator=who.id, **body.model_dump())
+        return Lent(delegation_id=id_, receipt=await self._acts.delegate(who, given))
+
+    async def end_delegation(self, request: Request, delegation: Name, body: End) -> Receipt:
+        """Take a delegation back, or give it back."""
+        who = self._who(request, "decision:make")
+        return await self._acts.end_delegation(who, delegation, body.reason)
 
     async def declare(self, request: Request, body: FreezeDeclared) -> Receipt:
         """Declare a freeze, once or recurring."""

@@ -132,11 +132,10 @@ class Api:
         return Decisions(release=release, decisions=chosen[:limit])
 
     async def approve(self, request: Request, release: Name, body: Say) -> Voted:
-        """Approve or reject a release at a gate, as the authenticated person; judge it again."""
+        """Approve, reject or abstain at a gate, as the authenticated person; judge it again."""
         person = self._who(request, "decision:make")
-        yes = body.decision == "approved"
-        shown = (body.target_digest, body.statement, body.seen_decision)
-        vote = approving.Vote(release, body.gate, yes, body.comment, *shown)
+        said = body.model_dump(exclude={"gate", "target_digest"})
+        vote = approving.Vote(release, body.gate, seen_digest=body.target_digest, **said)
         cast = await approving.cast(self._decider, person, vote)
         made = cast.decision
         return Voted(

@@ -1,4 +1,4 @@
-"""Approving: a person says yes or no; it is recorded as theirs, and the gate is judged again.
+"""Approving: a person says yes, no or neither; it is recorded as theirs, the gate judged again.
 
 Who it is comes from the authenticated request, never from its body. The approval is a fact whatever
 becomes of the decision: rules say whether it counts, so it is recorded without an expectation.
@@ -10,10 +10,11 @@ import contextlib
 import hashlib
 import uuid
 from dataclasses import dataclass
+from typing import Literal
 
 from contracts import ijson
 from contracts.event import Receipt
-from contracts.payloads.readiness import ApprovalDecided
+from contracts.payloads.readiness import ApprovalAbstained, ApprovalDecided
 from contracts.problem import (
     Conflict,
     Forbidden,
@@ -27,7 +28,7 @@ from services.gatekeeper.deciding import Decider, Judged, Recorded, envelope, st
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.people import is_person
 from services.gatekeeper.policy import Applied
-from services.gatekeeper.rules import words
+from services.gatekeeper.rules import delegation, words
 from services.kit import clock
 from services.kit.identity import Principal
 
@@ -38,7 +39,7 @@ class Vote:
 
     release: str
     gate: str
-    approved: bool
+    decision: Literal["approved", "rejected", "abstained"]
     comment: str | None
     seen_digest: str | None
     """The candidate that the person looked at; None: whatever is current."""
@@ -46,6 +47,8 @@ class Vote:
     """What the person was shown."""
     seen_decision: str | None = None
     """The id of the decision that the person was shown."""
+    on_behalf_of: str | None = None
+    """Whoever has delegated their role to the person; None: whose place they take is found out."""
 
     def looked_at(self) -> set[str | None]:
         """Return the candidates that the person is said to have seen; None: there was none."""
@@ -78,19 +81,20 @@ async def cast(decider: Decider, person: Principal, vote: Vote) -> Cast:
     if not is_person(person.id, person.via):
         raise Forbidden(f"{person.id} is a key; only a person can approve or reject")
     judged = await decider.dry_run(vote.release, vote.gate)
-    roles = _roles(judged, person)
-    digest = _digest(judged.facts, vote)
-    shown = await _shown(decider, vote, judged)
-    payload = ApprovalDecided(
-        approval_id=judged.facts.requests.get(vote.gate) or str(uuid.uuid4()),
-        release_id=vote.release,
-        gate=vote.gate,
-        principal=person.id,
-        decision="approved" if vote.approved else "rejected",
-        roles=roles,
-        target_digest=digest,
-        **_said(vote, shown),
-    )
+    roles, behalf = _roles(judged, person, vote.on_behalf_of)
+    seen = await what_was_seen(decider, vote, judged)
+    known = judged.facts.requests.get(vote.gate) or str(uuid.uuid4())
+    said: dict[str, object] = {"approval_id": known, "release_id": vote.release, "gate": vote.gate,
+                               "principal": person.id, **seen}  # fmt: skip
+    payload: ApprovalDecided | ApprovalAbstained
+    if vote.decision == "abstained":
+        said |= {"reason": vote.comment} if vote.comment else {}
+        payload = ApprovalAbstained.model_validate(said)
+    else:
+        said |= {"comment": vote.comment} if vote.comment else {}
+        said |= {"on_behalf_of": behalf} if behalf else {}
+        said |= {"decision": vote.decision, "roles": roles}
+        payload = ApprovalDecided.model_validate(said)
     event = envelope(payload, f"release:{vote.release}", stamp())
     receipt = await decider.append(event, None, person)
     try:
@@ -107,6 +111,17 @@ def statement(seen: Recorded) -> str:
         "facts_digest": made.facts_digest, "policy": made.policy.digest if made.policy else None,
         "read_set": dict(made.read_set), "release": made.release,
     }).decode()  # fmt: skip
+
+
+async def what_was_seen(decider: Decider, vote: Vote, judged: Judged) -> dict[str, str]:
+    """Return the candidate that a person speaks about and the digest of what they were shown.
+
+    Raises `Invalid` where there is no candidate, `PreconditionFailed` where it has moved.
+    """
+    digest = _digest(judged.facts, vote)
+    shown = await _shown(decider, vote, judged)
+    seen = {"statement_sha256": hashlib.sha256(shown.encode()).hexdigest()} if shown else {}
+    return {"target_digest": digest} | seen
 
 
 async def _shown(decider: Decider, vote: Vote, judged: Judged) -> str | None:
@@ -128,15 +143,11 @@ async def _shown(decider: Decider, vote: Vote, judged: Judged) -> str | None:
     raise PreconditionFailed(detail, moved=moved)
 
 
-def _said(vote: Vote, shown: str | None) -> dict[str, str]:
-    said = {"comment": vote.comment} if vote.comment else {}
-    if shown:
-        said["statement_sha256"] = hashlib.sha256(shown.encode()).hexdigest()
-    return said
+def _roles(judged: Judged, person: Principal, behalf: str | None) -> tuple[list[str], str | None]:
+    """Return the roles of the gate that the person has now, and in whose place; none is a refusal.
 
-
-def _roles(judged: Judged, person: Principal) -> list[str]:
-    """Return the roles of the gate that the person holds now; none is a refusal."""
+    Whoever holds one speaks for themselves, unless they say for whom.
+    """
     if not isinstance(judged.applied, Applied):
         raise NotFound(judged.applied.reason)
     facts, gate = judged.facts, judged.applied.gate
@@ -146,10 +157,20 @@ def _roles(judged: Judged, person: Principal) -> list[str]:
     held = [role for role in roles if person.id in facts.holders([role], moment)]
     if not roles:
         raise Forbidden(f"{gate.id} asks nobody for an approval of this release", roles=[])
+    lent = [
+        d for d in delegation.standing(facts, moment)
+        if d.delegate == person.id and d.role in roles and behalf in {None, d.delegator}
+    ]  # fmt: skip
+    if behalf is not None and not lent:
+        detail = f"{behalf} has delegated none of these roles to {person.id}: {words.both(roles)}"
+        raise Forbidden(detail, roles=roles)
+    if lent and (behalf is not None or not held):
+        whose = lent[0].delegator
+        return words.unique(d.role for d in lent if d.delegator == whose), whose
     if not held:
         detail = f"{person.id} holds none of the roles that {gate.id} asks: {words.both(roles)}"
         raise Forbidden(detail, roles=roles)
-    return held
+    return held, None
 
 
 def _digest(facts: Facts, vote: Vote) -> str:

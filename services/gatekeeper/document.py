@@ -115,11 +115,14 @@ def by_place(fault: str) -> tuple[str, int, int, str]:
 
 def _find(node: yaml.Node, loc: Loc) -> tuple[yaml.Node, str]:
     """Walk a path as far as it goes: pydantic adds union tags and names missing members."""
-    place, label = node, ""
+    place, label, tagged = node, "", None
     for part in loc:
+        if _is_tag(node, part) and node is not tagged:  # a rule may have a key of its type's name
+            tagged = node
+            continue
         key, inner = _step(node, part)
         if inner is None:
-            label = label if _is_tag(node, part) else _joined(label, part)
+            label = _joined(label, part)
             continue
         place, node, label = key or inner, inner, _joined(label, part)
         rule = _member(node, "id") if isinstance(part, int) else None

@@ -12,6 +12,8 @@ from services.gatekeeper.activating import activate, read_folder
 from services.gatekeeper.acts import Acts
 from services.gatekeeper.acts_api import ActsApi
 from services.gatekeeper.api import Api
+from services.gatekeeper.board_api import BoardApi
+from services.gatekeeper.boards import Boards
 from services.gatekeeper.deciding import Decider
 from services.gatekeeper.policy import PolicyFaultsError
 from services.gatekeeper.store import Store
@@ -51,6 +53,7 @@ def build(
     app = new_app(NAME, "Judges release policies and records each decision.")
     # Before the others: a release's id may hold slashes, and would take in what follows it.
     app.include_router(ActsApi(Acts(decider), keyring).router())
+    app.include_router(BoardApi(Boards(decider), keyring).router())
     app.include_router(Api(decider, keyring).router())
     app.include_router(witnessing.served(NAME, settings.witness, shared))
     checks: dict[str, Check] = {"ledger": _reachable(decider), "policy": _active(decider)}

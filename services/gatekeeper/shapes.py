@@ -48,10 +48,10 @@ class Ask(_In):
 
 
 class Say(_In):
-    """A person's yes or no. Who says it is the authenticated person; a body cannot name one."""
+    """A person's yes, no or neither; the authenticated person's, for a body cannot name one."""
 
     gate: Name
-    decision: Literal["approved", "rejected"]
+    decision: Literal["approved", "rejected", "abstained"]
     comment: Prose | None = None
     target_digest: Digest | None = None
     """The manifest that the person looked at; another current one is refused with 412."""
@@ -61,11 +61,16 @@ class Say(_In):
 
     seen_decision: Name | None = None
     """The decision that the person was shown: refused with 412 when what it rests on has moved."""
+    on_behalf_of: Name | None = None
+    """In whose place, where a role was delegated; without it, whoever holds a role speaks for
+    themselves."""
 
     @model_validator(mode="after")
     def _no_says_why(self) -> Say:
         if self.decision == "rejected" and not (self.comment or "").strip():
             raise ValueError("a rejection needs a comment that says why")
+        if self.decision == "abstained" and self.on_behalf_of is not None:
+            raise ValueError("nobody abstains in the place of somebody else")
         return self
 
 

@@ -53,7 +53,10 @@ def judge(rule: Board, facts: Facts, as_of: datetime) -> Answer:
     found = _sessions(rule, facts, as_of)
     speaks = found.speaks()
     answer = _silent(rule, found, need) if speaks is None else _said(rule, speaks, need, as_of)
-    void = [*found.void, *(v for t in found.closed if speaks in {None, t} for v in t.void)]
+    void = [
+        *found.void,
+        *(v for t in found.closed if speaks is None or t is speaks for v in t.void),
+    ]
     return _explained(answer, rule, facts, as_of, found, void)
 
 
