@@ -339,6 +339,7 @@ def test_a_share_is_the_least_number_that_is_enough(share: int, members: int) ->
     assert needed(f"{share}%", members) == min(enough)
 
 
+WAY = "{id: either, type: any_of, rules: [%s, {id: sre, type: approvals, count: 1, roles: [sre]}]}"
 DEED = st.tuples(
     st.sampled_from([FAY, OZ, UMA, ROSA, HAL]),
     st.sampled_from(["came", "went", YES, NO, NEITHER, "recused", "elsewhere"]),
@@ -372,3 +373,61 @@ def test_a_session_comes_to_what_counting_by_hand_says(
     expected = "pending" if not votes or not enough else "pass" if carries else "fail"
     found = told.closed(FAY).rule(board(quorum=str(quorum), majority=majority))
     assert (found.status, SESSION in found.reason) == (expected, True)
+
+
+def lived(deeds: list[tuple[str, str]], told: Seated) -> Seated:
+    """Tell a session in which all this happened."""
+    told.opened(FAY)
+    for who, deed in deeds:
+        if deed in {"came", "went"}:
+            (told.came if deed == "came" else told.went)(who)
+        elif deed == "recused":
+            told.recused(who)
+        else:
+            told.says(who, YES if deed == "elsewhere" else deed)
+    return told
+
+
+@given(st.lists(DEED, max_size=10), st.sampled_from(["ghost", "nobody", "removed"]), st.booleans())
+def test_no_error_ever_becomes_an_allow(
+    deeds: list[tuple[str, str]],
+    fault: str,
+    closed: bool,  # noqa: FBT001 - drawn
+) -> None:
+    told = lived(deeds, seated().role("sre", UMA).vote(UMA))
+    if closed:
+        told.closed(FAY)
+    if fault == "ghost":
+        told.merged(author="github:ghost")
+    elif fault == "nobody":
+        told.candidate(changes=["acme/pay@" + "7" * 40])
+    else:
+        event = told.events[-1]
+        gone = {k: v for k, v in event.event.items() if k != "data"}
+        told.events[-1] = event.model_copy(update={"event": gone, "redacted": True})
+    for rule in (BOARD, WAY % BOARD):
+        decision = told.decide(document(rule, glass="null"))
+        assert {each.status for each in decision.rules} & {"error"}
+        assert decision.decision == "deny"
+
+
+@given(
+    st.lists(DEED, max_size=10),
+    st.lists(st.integers(1, 40), min_size=4, max_size=4),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_time_alone_changes_nothing_before_the_instant_that_is_named(
+    deeds: list[tuple[str, str]], days: list[int], share: float
+) -> None:
+    told = Seated()
+    for who, until in zip((FAY, OZ, UMA, ROSA), days, strict=True):
+        told.role("cab", who, until=told.clock + timedelta(days=until))
+    lived(deeds, told).closed(FAY)
+    text = document(board(session_within="2h"), glass="null")
+    first = told.decide(text)
+    if first.next_change_at is None:
+        return
+    ahead = (parse_time(first.next_change_at) - told.clock).total_seconds()
+    assert ahead > 0
+    later = told.decide(text, seconds=min(ahead * share, ahead - 0.001))
+    assert [each.status for each in later.rules] == [each.status for each in first.rules]
