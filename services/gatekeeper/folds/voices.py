@@ -53,8 +53,8 @@ def _withdrawn(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
 
 def _void(facts: Facts, who: str, gate: str, why: str) -> None:
     facts.approvals = [
-        replace(vote, fault=why)
-        if (vote.principal, vote.gate, vote.fault) == (who, gate, None)
+        replace(vote, fault=why, abstained=False)
+        if (vote.principal, vote.gate) == (who, gate) and (vote.fault is None or vote.abstained)
         else vote
         for vote in facts.approvals
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -17,6 +18,12 @@ from services.kit.settings import Shared
 from tests.integration.gatekeeper.people import HAL, QI, ROSA, SETTINGS, Caller
 from tests.unit.gatekeeper.memory import MemoryLedger
 from tests.unit.gatekeeper.told import Told
+
+
+@pytest.fixture
+def policies() -> Path:
+    """The folder of the policies that judge."""
+    return SETTINGS.policies
 
 
 @pytest.fixture

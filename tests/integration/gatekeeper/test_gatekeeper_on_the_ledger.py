@@ -26,7 +26,6 @@ from services.ledger import service as ledger_service
 from services.ledger.settings import LedgerSettings
 from tests.unit.gatekeeper.told import GATE, RELEASE, Told
 
-POLICIES = Path(__file__).parents[3] / "tests/golden/decisions"
 SCOPES = frozenset({"role:write", "read", "event:write", "decision:make", "act-as"})
 ROSA = Principal("acme:rosa", "A3")
 pytestmark = pytest.mark.postgres
@@ -64,7 +63,9 @@ def _key(ring: Keyring, name: str, scopes: frozenset[str] = SCOPES) -> str:
 
 
 @pytest.fixture
-async def house(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+async def house(
+    database_url: str, policies: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[House]:
     monkeypatch.setenv("DATABASE_URL", database_url)
     shared, ring = Shared(), Keyring()
     ledger = ledger_service.build(shared, LedgerSettings(), ring)
@@ -74,7 +75,7 @@ async def house(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     clients.append(
         Client("http://ledger", _key(ring, "ci", frozenset({"event:write"})), ledger.app)
     )
-    settings = GatekeeperSettings(policies=POLICIES)
+    settings = GatekeeperSettings(policies=policies)
     gatekeeper = gatekeeper_service.build(shared, settings, ring, HttpLedger(clients[0]))
     second = gatekeeper_service.build(shared, settings, ring, HttpLedger(clients[1]))
     caller = Client("http://gatekeeper", _key(ring, "projector"), gatekeeper.app)
