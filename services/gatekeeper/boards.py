@@ -24,7 +24,7 @@ from contracts.payloads.board import (
 from contracts.payloads.model import Payload
 from contracts.problem import Conflict, Forbidden, Invalid, NotFound
 from services.gatekeeper.approving import Vote, what_was_seen
-from services.gatekeeper.deciding import TRIES, Decider, Judged, envelope, stamp
+from services.gatekeeper.deciding import Decider, Judged, envelope, stamp
 from services.gatekeeper.folding import fold
 from services.gatekeeper.people import is_person
 from services.gatekeeper.policy import Applied
@@ -34,6 +34,8 @@ from services.gatekeeper.rules.schema import Board
 from services.kit import clock
 from services.kit.identity import Principal
 
+TRIES = 30
+"""Whenever a session has moved, somebody else was heard; so many speak at once at the most."""
 _HEAD = 2**62
 """Later than everything."""
 
