@@ -56,7 +56,7 @@ def _count(ballot: Ballot, facts: Facts, as_of: datetime, known: set[str]) -> Ba
             continue
         until = holders.get(vote.principal) if rule.role_held != "at_approval" else None
         _take(ballot, vote, facts.people.key(vote.principal), [until] if until else [])
-    ballot.free = free(ballot, facts, as_of, list(holders))
+    ballot.free = free(ballot, facts, as_of, list(holders), in_person)
     return ballot
 
 

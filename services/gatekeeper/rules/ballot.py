@@ -55,14 +55,21 @@ class Ballot:
         ]
 
 
-def free(ballot: Ballot, facts: Facts, as_of: datetime, holders: list[str]) -> list[str]:
-    """Return who could still say yes: holders of the roles, and those who may speak for them."""
+def free(
+    ballot: Ballot, facts: Facts, as_of: datetime, holders: list[str], silent: set[str]
+) -> list[str]:
+    """Return who could still say yes: holders of the roles, and those who may speak for them.
+
+    `silent`: people whose delegates are, because they have spoken in person.
+    """
     rule, people = ballot.rule, facts.people
     may = [(person, person) for person in holders]
     may += [
         (given.delegate, given.delegator)
         for given in standing(facts, as_of)
-        if given.role in rule.roles and four_eyes.tied(given.delegator, rule, facts) is None
+        if given.role in rule.roles
+        and four_eyes.tied(given.delegator, rule, facts) is None
+        and people.key(given.delegator) not in silent
     ]
     return words.unique(
         person for person, place in may
