@@ -8,7 +8,7 @@ from datetime import datetime
 from contracts.payloads.readiness import ApprovalClosed, ApprovalKind, ApprovalRequested, Required
 from demo.native import BOARD, BOT, PRODUCTION, STAGING, Pen, said_by
 from demo.people import EDITH, GRACE, KATE, MARA, OLU, RADIA, TARIQ, Person
-from demo.steps import Ask, Facts, Step, Vote
+from demo.steps import Ask, Facts, Sit, Step, Vote
 from demo.work import Release
 
 STAGING_GATE = "deploy:staging"
@@ -41,10 +41,16 @@ def of_production(release: Release) -> tuple[Question, ...]:
     questions = [Question("owner", "release-manager", (manager,), "Window and rollback plan fit.")]
     if release.risk == "high":
         questions.insert(0, Question("security", "security", (MARA,), "Threat model unchanged."))
-    if release.arc == "major":
-        text = "Migration rehearsed on a copy; the board agrees."
-        questions.insert(0, Question("cab", "cab", (OLU, EDITH), text))
     return tuple(questions)
+
+
+def sat(release: Release) -> tuple[Sit, ...]:
+    """Return the session of the advisory board over a major release, as the policy has it."""
+    if release.arc != "major":
+        return ()
+    said = "Migration rehearsed on a copy.", "Approved; the way back is to be tried once more."
+    members = (OLU.id, EDITH.id)
+    return (Sit(f"cab.{release.id}", "cab", release.id, PRODUCTION_GATE, members, *said),)
 
 
 def requested(release: Release, gate: str, at: datetime) -> Facts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +14,7 @@ import httpx2
 from contracts import problem
 from contracts.event import OURS, RecordedEvent, format_time
 from demo.native import note
-from demo.steps import Ask, Await, Facts, Permit, Story, Vote, Webhook
+from demo.steps import Ask, Await, Facts, Permit, Sit, Story, Vote, Webhook
 from services.kit import clock
 from services.kit.identity import DEMO_KEY, Principal
 from services.kit.remote import Client, HttpLedger
@@ -148,6 +149,25 @@ class Courier:
             event.type == f"{OURS}approval.decided.v1" and wanted_.items() <= event.data.items()
             for event in history.events
         )
+
+    async def sit(self, sit: Sit) -> None:
+        """Hold a session of a board. What is refused was said before the load was cut off."""
+        item, path = {"release": sit.release, "gate": sit.gate}, "/v1/board-sessions"
+
+        async def say(who: str, verb: str, body: Body) -> None:
+            with contextlib.suppress(problem.Conflict):
+                call = path + verb, body, Principal(who, "A0")
+                await patiently(lambda: self._gatekeeper.post(*call))
+
+        here, chair = f"/{quote(sit.session, safe='')}", sit.members[0]
+        opened: Body = {"session_id": sit.session, "board": sit.board, "agenda": [item]}
+        await say(chair, "", opened)
+        for member in sit.members:
+            await say(member, f"{here}/attendance", {"presence": "joined"})
+        for member in sit.members:
+            vote: Body = {**item, "vote": "approved", "reason": sit.reason}
+            await say(member, f"{here}/votes", vote)
+        await say(chair, f"{here}/close", {"minutes": sit.minutes})
 
     async def verdict(self, ask: Ask) -> str | None:
         """Return the newest recorded verdict of a gate, None when nobody has asked."""

@@ -60,7 +60,7 @@ def _gate(release: Release) -> list[Step]:
         refused = Ask(release.id, PRODUCTION_GATE, BOT, ("deny", "pending"))
         return [asked, arcs.found_late(release, at), no, refused]
     votes = boards.votes(release, PRODUCTION_GATE, questions)
-    return [asked, *votes, boards.allowed(release, PRODUCTION_GATE)]
+    return [asked, *boards.sat(release), *votes, boards.allowed(release, PRODUCTION_GATE)]
 
 
 def _production(release: Release, now: datetime) -> list[Step]:

@@ -85,6 +85,22 @@ class Vote:
 
 
 @dataclass(frozen=True, slots=True)
+class Sit:
+    """A board sits over a release at a gate, through the gatekeeper, and all are for it.
+
+    The first of `members` chairs.
+    """
+
+    session: str
+    board: str
+    release: str
+    gate: str
+    members: tuple[str, ...]
+    reason: str
+    minutes: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Somebody asks the gatekeeper for a verdict; `expect` are the ones that the story allows."""
 
@@ -114,7 +130,7 @@ class Await:
     count: int = 1
 
 
-Step = Webhook | Facts | Vote | Ask | Permit | Await
+Step = Webhook | Facts | Vote | Sit | Ask | Permit | Await
 Thread = tuple[Step, ...]
 Chapter = tuple[Thread, ...]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from demo.steps import Ask, Await, Facts, Permit, Step, Story, Thread, Vote, Webhook
+from demo.steps import Ask, Await, Facts, Permit, Sit, Step, Story, Thread, Vote, Webhook
 
 if TYPE_CHECKING:
     from demo.courier import Courier
@@ -87,6 +87,8 @@ class Telling:
                 await self._courier.mapped(step)
             case Vote():
                 await self._vote(step)
+            case Sit():
+                await self._courier.sit(step)
             case Ask():
                 await self._ask(step)
             case Permit():

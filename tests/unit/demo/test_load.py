@@ -117,6 +117,8 @@ def _check_verdicts(events: list[RecordedEvent], summary: Summary) -> None:
     assert Counter(newest.values()) == {"allow": 4, "deny": 1}
     kinds = {event.type.removeprefix(OURS) for event in events}
     assert kinds >= {"incident.detected.v1", "incident.resolved.v1", "alert.resolved.v1"}
+    closed = [event for event in events if event.type == f"{OURS}board.closed.v1"]
+    assert [len(event.data["present"]) for event in closed] == [2]
     assert all(is_key(subject) for event in events for subject in event.versions)
 
 

@@ -13,11 +13,13 @@ from contracts import catalogue, ijson
 from contracts.event import MAX_BATCH, OURS, format_time, parse_time
 from demo import boards, people, story
 from demo.acme import LIVES
-from demo.steps import Ask, Facts, Step, Story, Vote, Webhook
+from demo.steps import Ask, Facts, Sit, Step, Story, Vote, Webhook
 from services.gatekeeper import policy
+from services.gatekeeper.rules.schema import Board
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
 POLICY = Path(__file__).parents[3] / "tests/golden/decisions/policy.yaml"
+MAJOR = Path(__file__).parents[3] / "deploy/policies/major.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +156,24 @@ def test_voters_hold_the_roles_and_own_none_of_the_work(tale: Story) -> None:
         assert roles[vote.gate] & set(person.roles)
         assert "developer" not in person.roles
         assert vote.person not in {owners[vote.release], askers[vote.release, vote.gate]}
+
+
+def test_the_board_sits_over_each_major_release_and_over_no_other(tale: Story) -> None:
+    sits = [step for step in tale.steps() if isinstance(step, Sit)]
+    major = {
+        e["data"]["release_id"]
+        for e in facts(tale)
+        if e["type"] == f"{OURS}release.planned.v1" and e["data"]["release_type"] == "major"
+    }
+    assert {sit.release for sit in sits} == major
+    assert major
+    loaded = policy.load(MAJOR.read_text(encoding="utf-8"))
+    (rule,) = [r for gate in loaded.document.gates for r in gate.of(Board)]
+    for sit in sits:
+        assert (sit.board, sit.gate) == (rule.board, boards.PRODUCTION_GATE)
+        assert set(sit.members) <= {person.id for person in people.holders("cab")}
+        assert isinstance(rule.quorum, int)
+        assert len(sit.members) >= rule.quorum
 
 
 def test_people_are_pseudonymous_in_the_log(tale: Story) -> None:
