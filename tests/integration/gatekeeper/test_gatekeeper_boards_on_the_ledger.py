@@ -32,7 +32,7 @@ RULES = (
     "{id: cab, type: board, board: cab, members: [cab], quorum: 2, valid_for: 14d}",
     "{id: sre, type: approvals, count: 1, roles: [sre]}",
 )
-ITEM = {"release": RELEASE, "gate": GATE}
+ITEM: dict[str, Any] = {"release": RELEASE, "gate": GATE}
 SESSIONS = "/v1/board-sessions"
 pytestmark = pytest.mark.postgres
 
@@ -227,17 +227,23 @@ async def test_an_abstention_is_recorded_and_a_delegate_speaks_for_the_holder(
 ) -> None:
     await told(house)
     approvals = f"/v1/releases/{RELEASE}/approvals"
-    said = {"gate": GATE, "decision": "abstained", "comment": "not my field"}
+    said: dict[str, Any] = {"gate": GATE, "decision": "abstained", "comment": "not my field"}
     answer = await house.gatekeeper.post(approvals, said, SAM)
     (rule,) = [r for r in answer["decision"]["rules"] if r["rule"] == "sre"]
     assert rule["reason"].endswith("not counted: sam abstained")
-    yes = {"gate": GATE, "decision": "approved"}
+    yes: dict[str, Any] = {"gate": GATE, "decision": "approved"}
     with pytest.raises(Forbidden, match="holds none of the roles"):
         await house.gatekeeper.post(approvals, yes, EVE)
     until = format_time(clock.now() + timedelta(days=2))
-    lending = {"role": "sre", "gate": GATE, "delegate": EVE.id, "until": until, "reason": "away"}
+    lending: dict[str, Any] = {
+        "role": "sre",
+        "gate": GATE,
+        "delegate": EVE.id,
+        "until": until,
+        "reason": "away",
+    }
     past = lending | {"until": "2026-01-01T00:00:00Z"}
-    refusals: list[tuple[type[Problem], str, dict[str, str], Principal]] = [
+    refusals: list[tuple[type[Problem], str, dict[str, Any], Principal]] = [
         (Invalid, "ends in the future", past, SAM),
         (Invalid, "to somebody else", lending | {"delegate": "github:Sam"}, SAM),
         (Forbidden, "cannot be passed on", lending, OZ),
@@ -252,7 +258,7 @@ async def test_an_abstention_is_recorded_and_a_delegate_speaks_for_the_holder(
         await house.gatekeeper.post(approvals, yes | {"on_behalf_of": OZ.id}, EVE)
     await house.gatekeeper.post(approvals, yes, EVE)
     assert "sam has spoken in person" in (await ruled(house, "sre"))["reason"]
-    taken_back = {"gate": GATE, "reason": "let eve decide"}
+    taken_back: dict[str, Any] = {"gate": GATE, "reason": "let eve decide"}
     path = f"/v1/releases/{RELEASE}/withdrawals"
     await house.gatekeeper.post(path, taken_back, SAM)
     assert (await ruled(house, "sre"))["reason"] == "1 of 1 approval from sre: eve for sam"
