@@ -18,6 +18,7 @@ from services.gatekeeper.people import short
 from services.gatekeeper.records import Approval
 from services.gatekeeper.rules import delegation, four_eyes, words
 from services.gatekeeper.rules.ballot import Ballot, free, share_out
+from services.gatekeeper.rules.binding import unbound
 from services.gatekeeper.rules.schema import Approvals
 
 
@@ -62,7 +63,7 @@ def _count(ballot: Ballot, facts: Facts, as_of: datetime, known: set[str]) -> Ba
 
 def _in_person(vote: Approval, rule: Approvals, facts: Facts) -> bool:
     spoken = vote.fault is None or vote.abstained
-    return spoken and vote.behalf is None and _unbound(vote, rule, facts) is None
+    return spoken and vote.behalf is None and unbound(vote, rule, facts) is None
 
 
 def _for_another(
@@ -103,7 +104,7 @@ def _votes(facts: Facts, rule: Approvals) -> list[Approval]:
     for vote in facts.approvals:
         if vote.gate != facts.gate:
             continue
-        if vote.fault is not None or _unbound(vote, rule, facts):
+        if vote.fault is not None or unbound(vote, rule, facts):
             others.append(vote)
             continue
         known = newest.get(vote.principal)
@@ -120,8 +121,8 @@ def _why_void(vote: Approval, ballot: Ballot, facts: Facts, as_of: datetime) -> 
     who, rule = short(vote.principal), ballot.rule
     if vote.fault is not None:
         return vote.fault
-    if (unbound := _unbound(vote, rule, facts)) is not None:
-        return unbound
+    if (elsewhere := unbound(vote, rule, facts)) is not None:
+        return elsewhere
     if not vote.approved:
         return None
     for person in (vote.principal, vote.behalf):
@@ -131,16 +132,6 @@ def _why_void(vote: Approval, ballot: Ballot, facts: Facts, as_of: datetime) -> 
             return f"{told} {tie.what} and may not {verb} it"
     if rule.expires_after is not None and vote.stamp.at + rule.expires_after <= as_of:
         return f"the approval of {who} expired after {words.span(rule.expires_after)}"
-    return None
-
-
-def _unbound(vote: Approval, rule: Approvals, facts: Facts) -> str | None:
-    if not rule.bind:
-        return None
-    if vote.digest is None:
-        return f"{short(vote.principal)} did not say which candidate"
-    if facts.candidate is None or vote.digest != facts.candidate.digest:
-        return f"{short(vote.principal)} voted on another candidate, {words.brief(vote.digest)}"
     return None
 
 
@@ -205,7 +196,11 @@ def _verdict(ballot: Ballot, mine: list[Approval], facts: Facts) -> tuple[Status
         return "pending", f"{have}; there is no candidate yet to approve", "a release candidate"
     target = f" of candidate {facts.candidate.version} ({words.brief(facts.candidate.digest)})"
     more = words.count(rule.count - len(mine), "more approval")
-    return "pending", have, f"{more} from {roles}{target if rule.bind else ''}"
+    return (
+        "pending",
+        have,
+        f"{more} from {roles}{target if 'artefact' in (rule.bind or ()) else ''}",
+    )
 
 
 def _no(vote: Approval) -> str:

@@ -17,7 +17,7 @@ from services.gatekeeper import cel
 from services.gatekeeper.records import TieKind
 from services.gatekeeper.rules.quorum import Majority, Quorum
 
-Binding = Literal["artefact"]
+Binding = Literal["artefact", "scope"]
 Kind = Literal[
     "tests", "scan", "pipeline", "plan", "verification", "analysis", "gate", "attestation"
 ]
@@ -102,7 +102,7 @@ class Rule(Part):
 
 
 class Bound(Rule):
-    """Rules that count only what is bound to the candidate, unless `bind` is empty."""
+    """Rules that count only what is bound to the candidate, or to the scope, as `bind` says."""
 
     bind: list[Binding] | None = None
 

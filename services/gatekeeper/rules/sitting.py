@@ -11,6 +11,7 @@ from services.gatekeeper.facts import Facts
 from services.gatekeeper.people import short
 from services.gatekeeper.records import BoardVote, Session, Stamp
 from services.gatekeeper.rules import four_eyes, words
+from services.gatekeeper.rules.binding import unbound
 from services.gatekeeper.rules.schema import Board
 
 
@@ -78,9 +79,7 @@ def _astray(
         return f"{who} voted after session {session.id} was closed"
     if key(vote.principal) not in map(key, session.there(vote.stamp.position)):
         return f"{who} voted without being at session {session.id}"
-    if rule.bind and (facts.candidate is None or vote.digest != facts.candidate.digest):
-        return f"{who} voted on another candidate, {words.brief(vote.digest)}"
-    return None
+    return unbound(vote, rule, facts)
 
 
 def _apart(who: str, session: Session, rule: Board, facts: Facts) -> str | None:

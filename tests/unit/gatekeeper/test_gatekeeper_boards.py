@@ -16,10 +16,13 @@ from services.gatekeeper.policy import PolicyFaultsError, load
 from services.gatekeeper.rules.quorum import Majority, carried, needed
 from tests.unit.gatekeeper.guarded import FAY, HAL, KIM, OZ, ROSA, UMA, document
 from tests.unit.gatekeeper.seated import SESSION, Seated
-from tests.unit.gatekeeper.told import OTHER_IMAGE, OTHER_MANIFEST
+from tests.unit.gatekeeper.told import OTHER_IMAGE, OTHER_MANIFEST, RELEASE
 
 BOARD = "{id: cab, type: board, board: cab, members: [cab], quorum: 2, valid_for: 14d}"
 YES, NO, NEITHER = "approved", "rejected", "abstained"
+
+
+SRE_OF_SCOPE = "{id: sre, type: approvals, count: 1, roles: [sre], bind: [scope]}"
 
 
 def board(**members: str) -> str:
@@ -228,6 +231,20 @@ def test_a_rebuilt_candidate_goes_before_the_board_again_unless_the_rule_says_ot
         "session cab-12 of the board cab was closed without a vote on it"
     )
     assert told.rule(board(bind="[]")).status == "pass"
+
+
+@pytest.mark.parametrize("rule", [board(bind="[scope]"), SRE_OF_SCOPE])
+def test_what_is_bound_to_the_scope_survives_a_rebuild_and_no_change_of_scope(rule: str) -> None:
+    told = seated().role("sre", FAY).sat(FAY, fay=YES, oz=YES).vote(FAY)
+    told.candidate(OTHER_MANIFEST, OTHER_IMAGE)
+    assert told.rule(rule).status == "pass"
+    changed = {"release_id": RELEASE, "added": ["CHG-9"], "removed": [], "reason": "asked for"}
+    told.tell("release.scope_changed.v1", changed)
+    found = told.rule(rule)
+    assert (found.status, "the scope has changed since fay voted" in found.reason) == (
+        "pending",
+        True,
+    )
 
 
 def test_an_approval_of_the_board_expires_and_says_when() -> None:

@@ -1,0 +1,27 @@
+"""Binding: what somebody said holds for what they said it of. Pure.
+
+`artefact`: for the candidate that they looked at, so a rebuilt one is to be looked at anew.
+`scope`: until something comes into the release or leaves it; a rebuild alone voids nothing.
+"""
+
+from __future__ import annotations
+
+from services.gatekeeper.facts import Facts
+from services.gatekeeper.people import short
+from services.gatekeeper.records import Approval, BoardVote
+from services.gatekeeper.rules import words
+from services.gatekeeper.rules.schema import Bound
+
+
+def unbound(vote: Approval | BoardVote, rule: Bound, facts: Facts) -> str | None:
+    """Return why a vote is not about what is judged; None: it is."""
+    who, bind = short(vote.principal), rule.bind or ()
+    if "artefact" in bind:
+        if vote.digest is None:
+            return f"{who} did not say which candidate"
+        if facts.candidate is None or vote.digest != facts.candidate.digest:
+            return f"{who} voted on another candidate, {words.brief(vote.digest)}"
+    place = vote.stamp.position
+    if "scope" in bind and any(each.stamp.position > place for each in facts.scope_changes):
+        return f"the scope has changed since {who} voted"
+    return None
