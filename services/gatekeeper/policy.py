@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from contracts.decision import PolicyRef
-from services.gatekeeper import cel, document
+from services.gatekeeper import cel, document, params
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.rules import expression
 from services.gatekeeper.rules.schema import AnyOf, AnyRule, Approvals, Bound
@@ -80,9 +80,10 @@ def load(text: str, file: str = "policy.yaml") -> Policy:
         source = document.read(text, file)
     except document.UnreadableError as error:
         raise PolicyFaultsError([str(error)]) from None
-    faults = list(source.doubles())
+    value, misused = params.resolve(source)
+    faults = [*source.doubles(), *misused]
     try:
-        found = Document.model_validate(source.value)
+        found = Document.model_validate(value)
     except ValidationError as error:
         faults += [source.fault(item["loc"], _words(item)) for item in _errors(error)]
     if faults:
