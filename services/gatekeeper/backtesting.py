@@ -124,7 +124,7 @@ async def backtest(
     for event in history.events:
         if event.position > head:
             break
-        if event.type != DECISION or event.position < first:
+        if event.type != DECISION or event.position < first or event.redacted:
             continue
         said = event.data["decision"]
         release, gate, as_of = said["release"], said["gate"], parse_time(said["as_of"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -56,6 +57,8 @@ class Applied:
 
     ref: PolicyRef
     gate: Gate
+    until: datetime | None = None
+    """When another text of a policy will judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class NoPolicy:
     """Nothing answers it, which is a deny; `reason` says why, for people."""
 
     reason: str
+    until: datetime | None = None
+    """As in `Applied`."""
 
 
 class PolicyFaultsError(ValueError):
