@@ -32,7 +32,7 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
                                         "artifacts": [IMAGE],
                                         "change_ids": [f"acme/sample@{SHA}"]},
     "release.scope_changed": _OF | {"added": [], "removed": [], "reason": "sample"},
-    "release.scheduled": _OF | {"environments": []},
+    "release.scheduled": _OF | {"environments": ["production"]},
     "release.completed": _OF | {"outcome": "success"},
     "release.cancelled": _OF | {"reason": "sample"},
     "change.created": _CHANGE,

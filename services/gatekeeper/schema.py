@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from contracts.decision import Status, Verdict
 from contracts.payloads.model import Timestamp
@@ -181,6 +181,11 @@ class Given(Part):
     by: Title | None = None
 
 
+def _event(value: object) -> object:
+    """Let a name alone stand for an event that is the sample's."""
+    return {"event": value} if isinstance(value, str) else value
+
+
 class Expected(Part):
     """The verdict, and the status of those rules that the test is about."""
 
@@ -194,7 +199,9 @@ class Test(Part):
     name: Title
     gate: GateId
     begins: Timestamp = "2026-01-05T09:00:00Z"
-    given: list[Given] = Field(default_factory=list, max_length=100)
+    given: list[Annotated[Given, BeforeValidator(_event)]] = Field(
+        default_factory=list, max_length=100
+    )
     after: Duration | None = None
     """When it is judged, since the last event; default: at it."""
     expect: Expected

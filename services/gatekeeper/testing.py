@@ -138,4 +138,11 @@ class _Story:
     def _data(self, given: Given) -> dict[str, Any]:
         gate = {"gate": self._test.gate} if given.event in GATED else {}
         gate |= {"target": self._test.gate} if given.event == "approval.requested" else {}
-        return {**SAMPLES.get(given.event, {}), **gate, **given.data}
+        data = {**SAMPLES.get(given.event, {}), **gate}
+        for name, said in given.data.items():
+            known = data.get(name)
+            if isinstance(said, dict) and isinstance(known, dict):
+                data[name] = known | said
+            else:
+                data[name] = said
+        return data
