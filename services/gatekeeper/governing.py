@@ -28,7 +28,7 @@ from services.gatekeeper.people import is_person
 from services.gatekeeper.policy_shapes import Table
 from services.gatekeeper.proposals import Governance, Proposal, fault, missing, proposed
 from services.gatekeeper.rules import words
-from services.gatekeeper.trying import Trials
+from services.gatekeeper.trying import Trials, refuse
 from services.kit import clock
 from services.kit.identity import Principal
 
@@ -68,7 +68,7 @@ class Governing:
         judge here, `Conflict` for a text or a version that is there already.
         """
         _check_person(who)
-        await self._check(text)
+        refuse(await self.trials.check(text))
         wanted = policy.load(text)
         more = {"shadow": True} if shadow else {}
         said = PolicyProposed(
@@ -78,8 +78,9 @@ class Governing:
         return wanted, await propose(self._decider, said, who)
 
     async def backtest(self, text: str, first: str | None, last: str | None) -> Table:
-        """Try a text on the decisions of a range, and record nothing."""
-        await self._check(text)
+        """Try a text on the decisions of a range, and record nothing. Raises `Invalid` with its
+        faults.
+        """
         found = await points.between(self._decider.ledger, self._decider.name, first, last)
         return await self.trials.backtest(text, found.decisions, found.first, found.last)
 
@@ -186,12 +187,6 @@ class Governing:
         holders = sorted(facts.holders([self._role], clock.now()))
         by = Governance(self._role, self._people, holders, facts.people)
         return _Read(found, by, pages[0], facts.read_set)
-
-    async def _check(self, text: str) -> None:
-        faults = await self.trials.check(text)
-        if faults:
-            errors = [{"pointer": "/content", "detail": one} for one in faults]
-            raise Invalid(f"the policy is not valid: {faults[0]}", errors=errors)
 
     def _check_role(self, who: Principal, by: Governance) -> None:
         if not by.holds(who.id):

@@ -1,8 +1,8 @@
 """Trying: a policy that nobody has approved is run where it can take nothing down.
 
 A child process of its own bounds its processor time and memory before it looks at the text. It
-reaches no ledger: what it has to read it asks its parent for, a line of JSON each way. It costs
-about a second to start; use it for drafts, never for gates.
+reaches no ledger: what it has to read it asks its parent for, a line of JSON each way. To start it
+takes a second of processor time; use it for drafts, never for gates.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import json
 import resource
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,7 +20,7 @@ from contracts.event import HistoryPage, RecordedEvent
 from contracts.problem import Invalid
 from services.gatekeeper import testing
 from services.gatekeeper.backtesting import Remembered, backtest
-from services.gatekeeper.policy import PolicyFaultsError, load
+from services.gatekeeper.policy import PolicyFaultsError
 from services.gatekeeper.policy_shapes import Table, table
 from services.gatekeeper.reading import Histories
 
@@ -50,17 +50,20 @@ class Trials:
 
     async def check(self, text: str, file: str = "policy.yaml") -> list[str]:
         """Return every fault of a text, its failing tests included."""
-        answer = await self._run({"work": "check", "text": text, "file": file})
-        faults: list[str] = answer["faults"]
+        faults: list[str] = (await self._run({"text": text, "file": file}))["faults"]
         return faults
 
     async def backtest(
         self, text: str, points: Sequence[RecordedEvent], first: int, last: int
     ) -> Table:
-        """Judge recorded decisions between two positions by a valid text."""
+        """Judge recorded decisions between two positions by a text. Raises `Invalid` with its
+        faults.
+        """
         told = [point.model_dump(mode="json") for point in points]
-        question = {"work": "backtest", "text": text, "first": first, "last": last, "points": told}
-        return Table.model_validate(await self._run(question))
+        question = {"text": text, "first": first, "last": last, "points": told}
+        answer = await self._run(question)
+        refuse(answer["faults"])
+        return Table.model_validate(answer["table"])
 
     async def _run(self, question: _Json) -> _Json:
         """Return the child's answer. Raises `Invalid` when it comes to none within its bounds."""
@@ -97,6 +100,13 @@ class Trials:
             said = page.model_dump_json().encode()
 
 
+def refuse(faults: Sequence[str]) -> None:
+    """Raise `Invalid` where there are faults."""
+    if faults:
+        errors = [{"pointer": "/content", "detail": one} for one in faults]
+        raise Invalid(f"the policy is not valid: {faults[0]}", errors=errors)
+
+
 async def _end(child: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         child.kill()
@@ -120,23 +130,18 @@ class _Asked(Remembered):
         return await super().history(ledger, subject, after_version=after_version, as_of=as_of)
 
 
-def _check(question: _Json) -> _Json:
+def _work(question: _Json) -> _Json:
     try:
-        testing.check(question["text"], question["file"])
+        candidate = testing.check(question["text"], question.get("file", "policy.yaml"))
     except PolicyFaultsError as error:
         return {"faults": error.faults[:MOST_FAULTS]}
-    return {"faults": []}
-
-
-def _backtest(question: _Json) -> _Json:
-    candidate, first, last = load(question["text"]), question["first"], question["last"]
+    if "points" not in question:
+        return {"faults": []}
+    first, last = question["first"], question["last"]
     points = [RecordedEvent.model_validate(point) for point in question["points"]]
     found = asyncio.run(backtest(_Asked(points), "", candidate, first, last))
     ref = candidate.ref
-    return table(found, ref.name, ref.digest, first, last).model_dump(mode="json")
-
-
-_WORK: dict[str, Callable[[_Json], _Json]] = {"check": _check, "backtest": _backtest}
+    return {"faults": [], "table": table(found, ref.name, ref.digest, first, last).model_dump()}
 
 
 def _say(line: _Json) -> None:
@@ -150,7 +155,7 @@ def _child(seconds: int, memory: int) -> None:
     with contextlib.suppress(ValueError):  # macOS refuses this one; there time is the only bound
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     question = json.loads(sys.stdin.buffer.readline())
-    _say({"answer": _WORK[question["work"]](question)})
+    _say({"answer": _work(question)})
 
 
 if __name__ == "__main__":
