@@ -189,7 +189,7 @@ def _event(value: object) -> object:
 class Expected(Part):
     """The verdict, and the status of those rules that the test is about."""
 
-    verdict: Verdict | Literal["not_covered"]
+    verdict: Literal[Verdict, "not_covered"]
     rules: dict[Slug, Status] = Field(default_factory=dict)
 
 

@@ -42,7 +42,7 @@ class Trials:
         self, ledger: Histories, name: str, seconds: int = 30, memory: int = 1024 * MIB
     ) -> None:
         """Let a draft compute for `seconds` and use `memory` bytes of address space, of which
-        Python and the expression engine themselves take some 150 MiB.
+        Python and the expression engine themselves take some 100 MiB.
         """
         self._ledger, self._name = ledger, name
         self._seconds, self._memory = seconds, memory
