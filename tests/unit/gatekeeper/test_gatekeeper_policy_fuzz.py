@@ -15,7 +15,7 @@ from services.gatekeeper.testing import check
 
 POLICIES = Path(__file__).parents[3] / "deploy" / "policies"
 STARTERS = [path.read_text(encoding="utf-8") for path in sorted(POLICIES.glob("*.yaml"))]
-PLACED = re.compile(r"p\.yaml:[1-9]\d*:[1-9]\d* \S", re.DOTALL)
+PLACED = re.compile(r"p\.yaml:[1-9]\d*:[1-9]\d* .+")
 SECONDS = 20.0
 BITS = st.sampled_from([
     "$x", "$a-b", "[]", "{}", "null", "-1", "1e999", ".nan", "0x10", "2026-01-01", "1:30",
@@ -38,7 +38,7 @@ def outcome(text: str) -> list[str]:
     except PolicyFaultsError as error:
         found = error.faults
         assert found
-        assert all(PLACED.match(fault) for fault in found), found
+        assert all(PLACED.fullmatch(fault) for fault in found), found
     assert time.monotonic() - began < SECONDS
     return found
 
