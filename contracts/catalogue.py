@@ -76,7 +76,11 @@ _MODELS: dict[str, type[Payload]] = {
     "breakglass.invoked.v1": control.BreakGlassInvoked,
     "breakglass.reviewed.v1": control.BreakGlassReviewed,
     "permit.issued.v1": control.PermitIssued,
+    "policy.proposed.v1": control.PolicyProposed,
+    "policy.backtested.v1": control.PolicyBacktested,
+    "policy.approved.v1": control.PolicyApproved,
     "policy.activated.v1": control.PolicyActivated,
+    "policy.retired.v1": control.PolicyRetired,
     "decision.recorded.v1": readiness.DecisionRecorded,
     # boards
     "board.opened.v1": board.BoardOpened,

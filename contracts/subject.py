@@ -18,7 +18,7 @@ KINDS = (
     "release", "artifact", "change", "service", "environment", "deployment", "approval",
     "incident", "alert", "ticket", "policy", "freeze", "exception", "role", "pipelinerun",
     "decision", "flag", "event", "connection", "log", "calendar", "control", "permit", "veto",
-    "identity", "breakglass", "board", "delegation",
+    "identity", "breakglass", "board", "delegation", "proposal",
 )  # fmt: skip
 """The kinds that the catalogue uses. Foreign events may name others."""
 

@@ -138,6 +138,7 @@ cli.command()(proving.verify)
 cli.add_typer(erasing.erase, name="erase")
 cli.add_typer(projecting.projection, name="projection")
 cli.add_typer(judging.decisions, name="decisions")
+cli.add_typer(judging.policies, name="policies")
 
 
 @cli.command("settings")

@@ -15,10 +15,12 @@ from services.gatekeeper.backtesting import Backtest, Remembered, backtest
 from services.gatekeeper.policy import Policy, PolicyFaultsError, load
 from services.gatekeeper.reading import Reader
 from services.gatekeeper.replaying import Replayed, replay_all
+from services.gatekeeper.testing import check
 from services.kit.remote import Client, HttpLedger
 from services.kit.settings import SettingsError
 
 decisions = typer.Typer(help="Decisions: judge them once more.", no_args_is_help=True)
+policies = typer.Typer(help="Policies: look at documents.", no_args_is_help=True)
 DIFFERS = 9
 """Exit code where a decision could not be made again."""
 Url = Annotated[str, typer.Option(help="the ledger service, such as https://ledger.example.com")]
@@ -78,6 +80,38 @@ def try_policy(
         raise SettingsError(f"the ledger was not read to its end: {problem}") from None
     for line in told(found):
         run.say(line)
+
+
+@policies.callback()
+def _policies() -> None:
+    """Policies: look at documents."""
+
+
+@policies.command("check")
+def check_files(
+    files: Annotated[list[Path], typer.Argument(help="policy documents", dir_okay=False)],
+) -> None:
+    """Check policy documents and run their tests; name every fault as file:line:column.
+
+    Runs their expressions here, without the bounds that the service has for drafts. Exit code 0:
+    all are good; 1: at least one is not.
+    """
+    bad = False
+    for file in files:
+        try:
+            found = check(file.read_text(encoding="utf-8"), str(file))
+        except PolicyFaultsError as error:
+            bad = True
+            for fault in error.faults:
+                run.say(fault)
+        except (OSError, UnicodeDecodeError) as error:
+            bad = True
+            run.say(f"{file}:1:1 cannot be read: {error}")
+        else:
+            ref, tests = found.ref, len(found.document.tests)
+            run.say(f"{file}: {ref.name} version {ref.version} is good, {tests} tests passed")
+    if bad:
+        raise typer.Exit(1)
 
 
 def told(found: Backtest) -> list[str]:

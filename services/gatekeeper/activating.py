@@ -1,7 +1,9 @@
 """Activating: the policy documents of a folder become events, so that what judged is on record.
 
-What judges is the ledger's newest text, never the file. A file takes effect when its version is
-higher than the active one; a lower one is an older deployment and is left alone.
+What judges is the ledger's text, never the file. The first text of a name is activated as it stands
+in its file. A later one with a higher version becomes a proposal, which people approve and
+activate; in development mode it is activated at once. A lower version is an older deployment and is
+left alone.
 """
 
 from __future__ import annotations
@@ -10,17 +12,20 @@ import hashlib
 import uuid
 from typing import TYPE_CHECKING
 
-from contracts.payloads.control import PolicyActivated
+from contracts.payloads.control import PolicyActivated, PolicyProposed
 from contracts.problem import Conflict
 from services.gatekeeper.active import newest
 from services.gatekeeper.deciding import SOURCE, TRIES, Decider, envelope
+from services.gatekeeper.governing import propose
 from services.gatekeeper.policy import Policy, PolicyFaultsError, load
+from services.gatekeeper.testing import check
 from services.kit import logs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _log = logs.get(__name__)
+AUTHOR = "service:gatekeeper"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, SOURCE)
 
 
@@ -47,7 +52,7 @@ def read_folder(folder: Path) -> dict[str, str]:
 
 def _read(path: Path, others: dict[str, str]) -> str:
     try:
-        name = load(path.read_text(encoding="utf-8"), str(path)).ref.name
+        name = check(path.read_text(encoding="utf-8"), str(path)).ref.name
     except UnicodeDecodeError:
         raise PolicyFaultsError([f"{path}:1:1 is not UTF-8"]) from None
     if name in others:
@@ -55,15 +60,39 @@ def _read(path: Path, others: dict[str, str]) -> str:
     return name
 
 
-async def activate(decider: Decider, texts: dict[str, str]) -> None:
-    """Make sure that each text, or a later version, is active. Safe to repeat and to run twice."""
+async def activate(decider: Decider, texts: dict[str, str], *, at_once: bool = False) -> None:
+    """Make sure that each text, or a later version, is active or (unless `at_once`) proposed. Safe
+    to repeat and to run twice.
+    """
     for name, text in texts.items():
         for _ in range(TRIES):  # others may write into that history too
             page = await decider.reader.history(f"policy:{name}")
             current, wanted = newest(page), load(text, name)
             if current is not None and not _rises(wanted, current.policy):
                 break
+            if current is not None and not at_once:
+                await _propose(decider, text, wanted)
+                break
             await _append(decider, text, wanted, page.version)
+
+
+async def _propose(decider: Decider, text: str, wanted: Policy) -> None:
+    """Propose a file's text. Nobody is its author, so it takes one more to approve."""
+    said = PolicyProposed(
+        policy_id=wanted.ref.name,
+        version=wanted.ref.version,
+        content_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        content=text,
+        author=AUTHOR,
+        reason=f"version {wanted.ref.version} stands in the folder of policies",
+    )
+    try:
+        await propose(decider, said, None)
+    except Conflict:
+        _log.info("policy.proposed_already", policy=wanted.ref.name, version=wanted.ref.version)
+    else:
+        _log.warning("policy.proposed", policy=wanted.ref.name, version=wanted.ref.version,
+                     detail="it judges once people have approved and activated it")  # fmt: skip
 
 
 def _rises(wanted: Policy, current: Policy | None) -> bool:

@@ -8,32 +8,24 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 
 from contracts.event import Receipt
-from contracts.problem import Forbidden, Malformed
+from contracts.problem import Forbidden
 from services.gatekeeper import (
-    active,
     approving,
     deciding,
     deploying,
-    linting,
     permits,
-    policy,
     replaying,
 )
 from services.gatekeeper.shapes import (
-    ActivePolicy,
     Ask,
     Begin,
     Decisions,
     DryRun,
-    Lint,
-    LintWarning,
     Name,
     Permit,
-    Policies,
     Recorded,
     Replayed,
     Say,
-    Validation,
     Voted,
 )
 from services.kit import clock
@@ -41,12 +33,6 @@ from services.kit.identity import Keyring, Principal, authenticate
 
 SEAL_SECONDS = 10
 """How long `sealed=true` waits."""
-_YAML = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/yaml": {"schema": {"type": "string"}}},
-    }
-}
 
 
 class Api:
@@ -67,9 +53,6 @@ class Api:
         router.post("/permits/{permit_id}/deployments", status_code=201)(self.begin)
         router.get("/releases/{release:path}/decisions")(self.decisions)
         router.post("/releases/{release:path}/approvals", status_code=201)(self.approve)
-        router.get("/policies")(self.policies)
-        router.post("/policies/validate", openapi_extra=_YAML)(self.validate)
-        router.post("/policies/lint", openapi_extra=_YAML)(self.lint)
         return router
 
     async def decide(
@@ -145,36 +128,6 @@ class Api:
             position=made.position if made else cast.receipt.position,
         )
 
-    async def policies(self, request: Request) -> Policies:
-        """Give the policies that judge now."""
-        self._who(request, "read")
-        return Policies(
-            policies=[_policy(found) for found in await self._decider.reader.policies()]
-        )
-
-    async def validate(self, request: Request) -> Validation:
-        """Say whether a YAML text is a policy, with every fault at once."""
-        self._who(request, "read")
-        try:
-            found = policy.load(_text(await request.body()), "policy.yaml")
-        except policy.PolicyFaultsError as error:
-            return Validation(valid=False, problems=error.faults)
-        gates = [gate.id for gate in found.document.gates]
-        return Validation(valid=True, problems=[], gates=gates, **found.ref.model_dump())
-
-    async def lint(self, request: Request) -> Lint:
-        """Say what in a YAML text is valid and odd: rules that nobody can satisfy, or is asked."""
-        self._who(request, "read")
-        try:
-            found = policy.load(_text(await request.body()), "policy.yaml")
-        except policy.PolicyFaultsError as error:
-            return Lint(valid=False, problems=error.faults, warnings=[])
-        roles = sorted({role for gate in found.document.gates for role in gate.roles()})
-        holders = await self._decider.reader.holders(roles, clock.now())
-        warnings = [LintWarning.model_validate(each, from_attributes=True)
-                    for each in linting.lint(found, holders)]  # fmt: skip
-        return Lint(valid=True, problems=[], warnings=warnings)
-
     def _who(self, request: Request, scope: str | None = None) -> Principal:
         principal = authenticate(self._keyring, request.headers)
         if scope is not None:
@@ -182,26 +135,5 @@ class Api:
         return principal
 
 
-def _text(body: bytes) -> str:
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError:
-        raise Malformed("the body is not UTF-8") from None
-
-
 def _shown(found: deciding.Recorded) -> Recorded:
     return Recorded.model_validate(found, from_attributes=True)
-
-
-def _policy(found: active.Active) -> ActivePolicy:
-    known = found.policy
-    return ActivePolicy(
-        name=found.name,
-        version=known.ref.version if known else None,
-        digest=known.ref.digest if known else None,
-        gates=[gate.id for gate in known.document.gates] if known else [],
-        position=found.position,
-        activated_at=found.activated_at,
-        valid=known is not None,
-        content=found.content,
-    )

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
+from typing import Any
 
-from contracts.decision import Verdict
+from contracts.decision import Decision, Verdict
 from contracts.event import OURS, HistoryPage, RecordedEvent, parse_time
 from services.gatekeeper.folding import DECISION
 from services.gatekeeper.judge import judge
@@ -71,6 +72,8 @@ class Change:
     gate: str
     was: Verdict
     would_be: Verdict
+    rules: tuple[str, ...]
+    """Those that did not say the same in both: `id: status there → status here`."""
     summary: str
 
 
@@ -117,11 +120,11 @@ async def backtest(
     reader, found = Reader(history, ledger, ()), Backtest()
     courses: dict[tuple[str, str], _Course] = {}
     ends: dict[tuple[str, str], bool] = {}
+    head = last or (history.events[-1].position if history.events else 0)
     for event in history.events:
-        if event.position > (last or event.position):
+        if event.position > head:
             break
-        _note_failures(event, found)
-        if event.type != DECISION or event.position < first:
+        if event.type != DECISION or event.position < first or event.redacted:
             continue
         said = event.data["decision"]
         release, gate, as_of = said["release"], said["gate"], parse_time(said["as_of"])
@@ -135,7 +138,7 @@ async def backtest(
         if said["decision"] != would.decision:
             found.changes.append(
                 Change(event.position, event.data["decision_id"], release, gate,
-                       said["decision"], would.decision, would.summary)
+                       said["decision"], would.decision, _differ(said, would), would.summary)
             )  # fmt: skip
         course = courses.setdefault((release, gate), _Course(as_of))
         if said["decision"] in ALLOWED:
@@ -143,15 +146,27 @@ async def backtest(
             ends[release, gate] = would.decision in ALLOWED
         if would.decision in ALLOWED:
             course.would_pass = course.would_pass or as_of
+    for release in {release for release, _ in ends}:
+        page = await reader.history(f"release:{release}", str(head))
+        if any(_is_failure(event, release) for event in page.events):
+            found.failed.add(release)
     _add_up(found, courses, ends)
     return found
 
 
-def _note_failures(event: RecordedEvent, found: Backtest) -> None:
-    bad = event.type in {_FINISHED, _COMPLETED} and event.data.get("outcome") in _BAD
-    release = event.data.get("release_id")
-    if bad and release:
-        found.failed.add(release)
+def _differ(said: Mapping[str, Any], would: Decision) -> tuple[str, ...]:
+    was = {rule["rule"]: rule["status"] for rule in said["rules"]}
+    is_ = {rule.rule: rule.status for rule in would.rules}
+    return tuple(
+        f"{id_}: {was.get(id_, 'not there')} → {is_.get(id_, 'not there')}"
+        for id_ in {**was, **is_}
+        if was.get(id_) != is_.get(id_)
+    )
+
+
+def _is_failure(event: RecordedEvent, release: str) -> bool:
+    ended = event.type in {_FINISHED, _COMPLETED} and event.data.get("release_id") == release
+    return ended and event.data.get("outcome") in _BAD
 
 
 def _add_up(
@@ -160,8 +175,6 @@ def _add_up(
     ends: dict[tuple[str, str], bool],
 ) -> None:
     """Add up failures and waiting. `ends`: whether the last yes at a gate would have been one."""
-    let_pass = {release for release, _ in ends}
-    found.failed &= let_pass
     found.blocked = {r for (r, _), yes in ends.items() if not yes and r in found.failed}
     for (release, _), course in courses.items():
         if course.passed is None:

@@ -65,9 +65,13 @@ class Decider:
 
     async def dry_run(self, release: str, gate: str) -> Judged:
         """Judge and record nothing. Raises `NotFound` for a release that nobody has named."""
-        found = await self.reader.read(release, gate)
-        moment = max(clock.now(), found.facts.newest or clock.now())
-        return Judged(judge(found.facts, found.applied, moment), found.facts, found.applied)
+        moment = clock.now()
+        while True:
+            found = await self.reader.read(release, gate, moment)
+            moment = max(moment, found.facts.newest or moment)
+            until = found.applied.until
+            if until is None or moment < until:  # else another text judges at that moment
+                return Judged(judge(found.facts, found.applied, moment), found.facts, found.applied)
 
     async def decide(self, release: str, gate: str, *, permit: bool = False) -> Recorded:
         """Judge and record, with a permit if one is asked for and the answer is yes.

@@ -58,7 +58,8 @@ class Source:
 
     def _at(self, node: yaml.Node, text: str) -> str:
         mark = node.start_mark
-        return f"{self.file}:{mark.line + 1}:{mark.column + 1} {text}"
+        line = "".join(c if c.isprintable() else "�" for c in text)  # a fault is one line
+        return f"{self.file}:{mark.line + 1}:{mark.column + 1} {line}"
 
     def _double_keys(self, node: yaml.Node) -> Iterator[str]:
         seen: set[str] = set()

@@ -51,22 +51,21 @@ def judge(facts: Facts, policy: Applied | NoPolicy, as_of: datetime) -> Decision
         engine=ENGINE,
         libraries=LIBRARIES,
         obligations=[_obligation(broken)] if broken else [],
-        next_change_at=_next(results, broken),
+        next_change_at=_next(results, broken, policy.until),
     )
 
 
-def _next(results: list[RuleResult], broken: Broken | None) -> str | None:
+def _next(results: list[RuleResult], broken: Broken | None, until: datetime | None) -> str | None:
     turns = [result.next_change_at for result in results if result.next_change_at]
-    return min([*turns, *([format_time(broken.lapses_at)] if broken else [])], default=None)
+    turns += [format_time(broken.lapses_at)] if broken else []
+    return min([*turns, *([format_time(until)] if until else [])], default=None)
 
 
 def loss(decision: Decision) -> str | None:
     """Return the first instant at which time alone could take an allow away."""
     if decision.decision == "allow-by-break-glass":
         return min((owed.lapses_at for owed in decision.obligations), default=None)
-    good = {"pass", "waived"}
-    ends = (r.next_change_at for r in decision.rules if r.status in good and r.next_change_at)
-    return min(ends, default=None)
+    return decision.next_change_at
 
 
 def _results(facts: Facts, policy: Applied | NoPolicy, as_of: datetime) -> list[RuleResult]:

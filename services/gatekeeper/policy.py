@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
 
 from contracts.decision import PolicyRef
-from services.gatekeeper import cel, document
+from services.gatekeeper import cel, document, params
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.rules import expression
 from services.gatekeeper.rules.schema import AnyOf, AnyRule, Approvals, Board, Bound
@@ -56,6 +57,8 @@ class Applied:
 
     ref: PolicyRef
     gate: Gate
+    until: datetime | None = None
+    """When another text of a policy will judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class NoPolicy:
     """Nothing answers it, which is a deny; `reason` says why, for people."""
 
     reason: str
+    until: datetime | None = None
+    """As in `Applied`."""
 
 
 class PolicyFaultsError(ValueError):
@@ -80,9 +85,10 @@ def load(text: str, file: str = "policy.yaml") -> Policy:
         source = document.read(text, file)
     except document.UnreadableError as error:
         raise PolicyFaultsError([str(error)]) from None
-    faults = list(source.doubles())
+    value, misused = params.resolve(source)
+    faults = [*source.doubles(), *misused]
     try:
-        found = Document.model_validate(source.value)
+        found = Document.model_validate(value)
     except ValidationError as error:
         faults += [source.fault(item["loc"], _words(item)) for item in _errors(error)]
     if faults:

@@ -61,8 +61,10 @@ class Reader:
         self._ledger, self._name = ledger, name
         self._policies = [f"policy:{each}" for each in policies]
 
-    async def read(self, release: str, gate: str) -> Read:
-        """Read what a question rests on. Raises `NotFound` for a release that nobody has named."""
+    async def read(self, release: str, gate: str, as_of: datetime) -> Read:
+        """Read what a question rests on, by the texts that judge at `as_of`. Raises `NotFound` for
+        a release that nobody has named.
+        """
         first = await self.history(f"release:{release}")
         if not first.version:
             raise NotFound(f"nobody has recorded anything about the release {release}")
@@ -71,7 +73,7 @@ class Reader:
             return await self.histories(subjects, str(first.head))
 
         texts, around = await asyncio.gather(pages(self._policies), _around(first, pages))
-        applied = active.select(texts, fold(release, gate, [first, *around]))
+        applied = active.select(texts, fold(release, gate, [first, *around]), as_of)
         return await _all(gate, [first, *around], texts, applied, pages)
 
     async def read_for(
@@ -87,13 +89,15 @@ class Reader:
         applied = policy.select([candidate], fold(release, gate, [first, *around]))
         return await _all(gate, [first, *around], [], applied, pages)
 
-    async def read_again(self, release: str, gate: str, read_set: Mapping[str, int]) -> Read:
+    async def read_again(
+        self, release: str, gate: str, read_set: Mapping[str, int], as_of: datetime
+    ) -> Read:
         """Read what a decision has rested on, as it was then."""
         pages = [_cut(page, read_set[page.subject]) for page in await self.histories(read_set)]
         texts = [page for page in pages if page.subject.startswith("policy:")]
         known = {f"release:{release}"}
         around = [p for p in pages if p.subject in known or p.subject.startswith(_AROUND)]
-        applied = active.select(texts, fold(release, gate, around))
+        applied = active.select(texts, fold(release, gate, around), as_of)
         return Read(fold(release, gate, pages), applied)
 
     async def holders(self, roles: Sequence[str], as_of: datetime) -> dict[str, list[str]]:
@@ -102,10 +106,9 @@ class Reader:
         kept = [h for h in held if h.ended is None and (h.until is None or h.until > as_of)]
         return {role: sorted({h.principal for h in kept if h.role == role}) for role in roles}
 
-    async def policies(self) -> list[active.Active]:
-        """Return the policies that judge now."""
-        pages = await self.histories(self._policies)
-        return [found for page in pages if (found := active.newest(page)) is not None]
+    async def policies(self) -> list[HistoryPage]:
+        """Return the history of each policy."""
+        return await self.histories(self._policies)
 
     async def histories(
         self, subjects: Iterable[str], as_of: str | None = None

@@ -38,10 +38,11 @@ async def replay(reader: Reader, event: RecordedEvent) -> Replayed:
     said: dict[str, Any] = event.data["decision"]
     id_ = event.data["decision_id"]
     try:
-        found = await reader.read_again(said["release"], said["gate"], said["read_set"])
+        as_of = parse_time(said["as_of"])
+        found = await reader.read_again(said["release"], said["gate"], said["read_set"], as_of)
     except Problem as problem:
         return Replayed(id_, event.position, "unreadable", problem.detail)
-    again = judge(found.facts, found.applied, parse_time(said["as_of"]))
+    again = judge(found.facts, found.applied, as_of)
     now = again.model_dump(mode="json")
     if ijson.dumps(now) == ijson.dumps(said):
         return Replayed(id_, event.position, "same")

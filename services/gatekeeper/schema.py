@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
+from contracts.decision import Status, Verdict
+from contracts.payloads.model import Timestamp
 from contracts.payloads.plan import ReleaseType
 from services.gatekeeper.records import TieKind
 from services.gatekeeper.rules.schema import (
@@ -27,6 +29,7 @@ from services.gatekeeper.rules.schema import (
     Slug,
     Title,
     Veto,
+    is_duration,
     leaves,
 )
 
@@ -148,6 +151,65 @@ class Defaults(Part):
     role_held: RoleHeld = "both"
 
 
+class Param(Part):
+    """A value with a name: `$name` stands for it wherever the rules ask for one of its type."""
+
+    type: Literal["integer", "number", "duration", "text", "list"]
+    default: int | float | str | list[str]
+
+    @model_validator(mode="after")
+    def _is_of_its_type(self) -> Param:
+        value, plain = self.default, isinstance(self.default, str)
+        fits = {
+            "integer": isinstance(value, int),
+            "number": isinstance(value, int | float),
+            "duration": plain and is_duration(value),
+            "text": plain,
+            "list": isinstance(value, list),
+        }
+        if not fits[self.type]:
+            raise ValueError(f"the default is no {self.type}")
+        return self
+
+
+class Given(Part):
+    """One event of a test, by the name of its type without the major. What `data` leaves out is
+    the sample's; `by` says who was signed in, else the person whom the event names.
+    """
+
+    event: Annotated[str, Field(pattern=r"^[a-z]+\.[a-z_]+$")]
+    data: dict[str, Any] = Field(default_factory=dict)
+    after: Duration | None = None
+    """Since the event before; default: a minute."""
+    by: Title | None = None
+
+
+def _event(value: object) -> object:
+    """Let a name alone stand for an event that is the sample's."""
+    return {"event": value} if isinstance(value, str) else value
+
+
+class Expected(Part):
+    """The verdict, and the status of those rules that the test is about."""
+
+    verdict: Literal[Verdict, "not_covered"]
+    rules: dict[Slug, Status] = Field(default_factory=dict)
+
+
+class Test(Part):
+    """What this policy alone says of a release to which just this has happened."""
+
+    name: Title
+    gate: GateId
+    begins: Timestamp = "2026-01-05T09:00:00Z"
+    given: list[Annotated[Given, BeforeValidator(_event)]] = Field(
+        default_factory=list, max_length=100
+    )
+    after: Duration | None = None
+    """When it is judged, since the last event; default: at it."""
+    expect: Expected
+
+
 class Document(Part):
     """The whole document."""
 
@@ -156,4 +218,6 @@ class Document(Part):
     metadata: Metadata
     applies_to: AppliesTo = AppliesTo()
     defaults: Defaults = Defaults()
+    params: dict[Slug, Param] = Field(default_factory=dict, max_length=100)
     gates: list[Gate] = Field(min_length=1, max_length=20)
+    tests: list[Test] = Field(default_factory=list, max_length=100)

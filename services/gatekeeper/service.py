@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from contracts.problem import Unavailable
+from services.gatekeeper import active
 from services.gatekeeper.activating import activate, read_folder
 from services.gatekeeper.acts import Acts
 from services.gatekeeper.acts_api import ActsApi
@@ -15,9 +16,12 @@ from services.gatekeeper.api import Api
 from services.gatekeeper.board_api import BoardApi
 from services.gatekeeper.boards import Boards
 from services.gatekeeper.deciding import Decider
+from services.gatekeeper.governing import Governing
+from services.gatekeeper.policies_api import PoliciesApi
 from services.gatekeeper.policy import PolicyFaultsError
 from services.gatekeeper.store import Store
 from services.gatekeeper.timers import Timers
+from services.gatekeeper.trying import Trials
 from services.gatekeeper.watching import Watcher
 from services.kit import database, witnessing
 from services.kit.service import Check, Service, add_health, background, new_app
@@ -55,6 +59,9 @@ def build(
     app.include_router(ActsApi(Acts(decider), keyring).router())
     app.include_router(BoardApi(Boards(decider), keyring).router())
     app.include_router(Api(decider, keyring).router())
+    trials = Trials(ledger, settings.ledger)
+    governing = Governing(decider, trials, settings.policy_role, settings.policy_people)
+    app.include_router(PoliciesApi(decider, governing, keyring).router())
     app.include_router(witnessing.served(NAME, settings.witness, shared))
     checks: dict[str, Check] = {"ledger": _reachable(decider), "policy": _active(decider)}
     soft: dict[str, Check] = {}
@@ -64,7 +71,7 @@ def build(
     add_health(app, checks, soft)
 
     async def keep_active() -> None:
-        await _until_it_answers(decider, texts)
+        await _until_it_answers(decider, texts, at_once=shared.dev)
         await asyncio.Event().wait()
 
     @contextlib.asynccontextmanager
@@ -94,10 +101,10 @@ class _Watch:
         self.watcher, self.timers = Watcher(store, feed), Timers(store, decider)
 
 
-async def _until_it_answers(decider: Decider, texts: dict[str, str]) -> None:
+async def _until_it_answers(decider: Decider, texts: dict[str, str], *, at_once: bool) -> None:
     while True:
         try:
-            return await activate(decider, texts)
+            return await activate(decider, texts, at_once=at_once)
         except Unavailable:
             await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -112,10 +119,9 @@ def _reachable(decider: Decider) -> Check:
 
 def _active(decider: Decider) -> Check:
     async def check() -> str | None:
-        judging = {
-            found.name for found in await decider.reader.policies() if found.policy is not None
-        }
-        missing = [name for name in decider.policies if name not in judging]
+        pages = zip(decider.policies, await decider.reader.policies(), strict=True)
+        known = {name: active.newest(page) for name, page in pages}
+        missing = [name for name, found in known.items() if found is None or found.policy is None]
         return f"not active: {', '.join(missing)}" if missing else None
 
     return check

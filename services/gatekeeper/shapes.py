@@ -24,11 +24,13 @@ Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Prose = Annotated[str, Field(max_length=20_000), AfterValidator(_clean)]
 
 
-class _In(BaseModel):
+class In(BaseModel):
+    """A body; unknown members are refused."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class Ask(_In):
+class Ask(In):
     """May this release pass? Give the gate, or the environment that `deploy:…` guards."""
 
     release: Name
@@ -47,7 +49,7 @@ class Ask(_In):
         return self.gate or f"deploy:{self.environment}"
 
 
-class Say(_In):
+class Say(In):
     """A person's yes, no or neither; the authenticated person's, for a body cannot name one."""
 
     gate: Name
@@ -74,7 +76,7 @@ class Say(_In):
         return self
 
 
-class Begin(_In):
+class Begin(In):
     """A deployment begins under a permit. The permit says of which release, and where to."""
 
     deployment_id: Name
@@ -147,49 +149,3 @@ class Voted(BaseModel):
     decision_id: str | None
     decision: Decision | None
     position: int
-
-
-class ActivePolicy(BaseModel):
-    """The text that judges now. `valid` is false when it cannot, which denies everything."""
-
-    name: str
-    version: int | None
-    digest: str | None
-    gates: list[str]
-    position: int
-    activated_at: str
-    valid: bool
-    content: str
-
-
-class Policies(BaseModel):
-    """All policies that judge now."""
-
-    policies: list[ActivePolicy]
-
-
-class LintWarning(BaseModel):
-    """Something valid that will not do what was meant. `rule` is empty: the gate as a whole."""
-
-    gate: str
-    rule: str
-    text: str
-
-
-class Lint(BaseModel):
-    """What to look at in a policy. A text that is not valid has problems and no warnings."""
-
-    valid: bool
-    problems: list[str]
-    warnings: list[LintWarning]
-
-
-class Validation(BaseModel):
-    """Whether a text is a policy. Each problem is `file:line:column rule.field: text`."""
-
-    valid: bool
-    problems: list[str]
-    name: str | None = None
-    version: int | None = None
-    digest: str | None = None
-    gates: list[str] = []

@@ -1,66 +1,161 @@
-"""Trying: run an expression that nobody has approved where it can take nothing down.
+"""Trying: a policy that nobody has approved is run where it can take nothing down.
 
-A child process of its own, which bounds its own processor time and memory before it looks at the
-text. It costs about 0.2 s; use it for drafts, never for gates. Blocks: call it from a thread.
+A child process of its own bounds its processor time and memory before it looks at the text. It
+reaches no ledger: what it has to read it asks its parent for, a line of JSON each way. To start it
+takes a second of processor time; use it for drafts, never for gates.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-import math
-import pickle
 import resource
-import subprocess
 import sys
-from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
-from services.gatekeeper.cel import CelError, Program, Seen, compile, evaluate  # noqa: A004
+from contracts.event import HistoryPage, RecordedEvent
+from contracts.problem import Invalid
+from services.gatekeeper import testing
+from services.gatekeeper.backtesting import Remembered, backtest
+from services.gatekeeper.policy import PolicyFaultsError
+from services.gatekeeper.policy_shapes import Table, table
+from services.gatekeeper.reading import Histories
 
+MIB = 1024 * 1024
+AT_ONCE = 2
+"""Children of one process at a time; others wait for their turn."""
+MOST_FAULTS = 1000
 _ROOT = Path(__file__).parents[2]
-_START = 10.0
-"""Seconds for the child to come up on a busy machine, beyond those that it may compute."""
+_START = 20.0
+"""Seconds for the child to come up and wait on a busy machine, beyond those it may compute."""
+_LINE = 32 * MIB
+_Json: TypeAlias = dict[str, Any]
 
 
-def try_out(
-    program: Program,
-    facts: Seen,
-    as_of: datetime,
-    seconds: float = 1.0,
-    memory: int = 512 * 1024 * 1024,
-) -> bool | CelError:
-    """Answer as `evaluate` does, within `seconds` of processor time and `memory` bytes of address
-    space, of which Python and the engine themselves take about 50 MiB.
-    """
-    # A copy, without the message that the facts may have made and nobody can pickle.
-    question = pickle.dumps((program.text, program.scope, replace(facts), as_of))
-    command = [sys.executable, "-m", __name__, str(math.ceil(seconds)), str(memory)]
+class Trials:
+    """Runs drafts, each in its child, with what one ledger says."""
+
+    def __init__(
+        self, ledger: Histories, name: str, seconds: int = 30, memory: int = 1024 * MIB
+    ) -> None:
+        """Let a draft compute for `seconds` and use `memory` bytes of address space, of which
+        Python and the expression engine themselves take some 100 MiB.
+        """
+        self._ledger, self._name = ledger, name
+        self._seconds, self._memory = seconds, memory
+        self._turn = asyncio.Semaphore(AT_ONCE)
+
+    async def check(self, text: str, file: str = "policy.yaml") -> list[str]:
+        """Return every fault of a text, its failing tests included."""
+        faults: list[str] = (await self._run({"text": text, "file": file}))["faults"]
+        return faults
+
+    async def backtest(
+        self, text: str, points: Sequence[RecordedEvent], first: int, last: int
+    ) -> Table:
+        """Judge recorded decisions between two positions by a text. Raises `Invalid` with its
+        faults.
+        """
+        told = [point.model_dump(mode="json") for point in points]
+        question = {"text": text, "first": first, "last": last, "points": told}
+        answer = await self._run(question)
+        refuse(answer["faults"])
+        return Table.model_validate(answer["table"])
+
+    async def _run(self, question: _Json) -> _Json:
+        """Return the child's answer. Raises `Invalid` when it comes to none within its bounds."""
+        async with self._turn:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", __name__, str(self._seconds), str(self._memory),
+                cwd=_ROOT, env={}, limit=_LINE, stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+            try:
+                async with asyncio.timeout(self._seconds + _START):
+                    return await self._talk(child, question)
+            except (TimeoutError, ConnectionError, ValueError):
+                bounds = f"{self._seconds} s and {self._memory // MIB} MiB"
+                raise Invalid(f"the policy came to no answer within {bounds}") from None
+            finally:
+                await _end(child)
+
+    async def _talk(self, child: asyncio.subprocess.Process, question: _Json) -> _Json:
+        """Answer what the child asks until it answers. Raises `ValueError` where it dies first."""
+        assert child.stdin is not None  # noqa: S101 - both are pipes
+        assert child.stdout is not None  # noqa: S101
+        said: bytes = json.dumps(question).encode()
+        while True:
+            child.stdin.write(said + b"\n")
+            await child.stdin.drain()
+            heard: _Json = json.loads(await child.stdout.readline())
+            if "answer" in heard:
+                answer: _Json = heard["answer"]
+                return answer
+            page = await self._ledger.history(
+                self._name, heard["history"], as_of=str(question["last"])
+            )
+            said = page.model_dump_json().encode()
+
+
+def refuse(faults: Sequence[str]) -> None:
+    """Raise `Invalid` where there are faults."""
+    if faults:
+        errors = [{"pointer": "/content", "detail": one} for one in faults]
+        raise Invalid(f"the policy is not valid: {faults[0]}", errors=errors)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        child.kill()
+    await child.communicate()  # closes the pipes
+
+
+class _Asked(Remembered):
+    """Histories that are asked for once each, when somebody reads them."""
+
+    def __init__(self, points: Sequence[RecordedEvent]) -> None:
+        super().__init__()
+        self.events = list(points)
+
+    async def history(
+        self, ledger: str, subject: str, *, after_version: int = 0, as_of: str | None = None
+    ) -> HistoryPage:
+        if subject not in self._by_subject:
+            _say({"history": subject})
+            page = HistoryPage.model_validate_json(sys.stdin.buffer.readline())
+            self._by_subject[subject] = page.events
+        return await super().history(ledger, subject, after_version=after_version, as_of=as_of)
+
+
+def _work(question: _Json) -> _Json:
     try:
-        child = subprocess.run(  # noqa: S603 – our own interpreter and module
-            command,
-            cwd=_ROOT,
-            env={},
-            input=question,
-            capture_output=True,
-            timeout=seconds + _START,
-            check=True,
-        )
-    except subprocess.SubprocessError:
-        return CelError(f"gave no answer within {seconds:g} s and {memory >> 20} MiB")
-    answer = json.loads(child.stdout)
-    return answer if isinstance(answer, bool) else CelError(answer)
+        candidate = testing.check(question["text"], question.get("file", "policy.yaml"))
+    except PolicyFaultsError as error:
+        return {"faults": error.faults[:MOST_FAULTS]}
+    if "points" not in question:
+        return {"faults": []}
+    first, last = question["first"], question["last"]
+    points = [RecordedEvent.model_validate(point) for point in question["points"]]
+    found = asyncio.run(backtest(_Asked(points), "", candidate, first, last))
+    ref = candidate.ref
+    return {"faults": [], "table": table(found, ref.name, ref.digest, first, last).model_dump()}
+
+
+def _say(line: _Json) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
 
 
 def _child(seconds: int, memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    with suppress(ValueError):  # macOS refuses this one; there the time is the only bound
+    with contextlib.suppress(ValueError):  # macOS refuses this one; there time is the only bound
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    text, scope, facts, as_of = pickle.load(sys.stdin.buffer)  # noqa: S301 – our parent wrote it
-    answer = evaluate(compile(text, scope), facts, as_of)
-    sys.stdout.write(json.dumps(answer if isinstance(answer, bool) else answer.text))
+    question = json.loads(sys.stdin.buffer.readline())
+    _say({"answer": _work(question)})
 
 
 if __name__ == "__main__":

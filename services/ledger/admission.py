@@ -18,7 +18,11 @@ from services.ledger.model import Outcome, Submission
 OURS_ALONE = frozenset(
     {
         f"{OURS}decision.recorded.v1",
+        f"{OURS}policy.proposed.v1",
+        f"{OURS}policy.backtested.v1",
+        f"{OURS}policy.approved.v1",
         f"{OURS}policy.activated.v1",
+        f"{OURS}policy.retired.v1",
         f"{OURS}permit.issued.v1",
     }
 )
@@ -37,7 +41,7 @@ _OWN_SUBJECT = re.compile(r"event:[0-9]+", re.ASCII)
 """What stands for an event by its position."""
 GOVERNED = frozenset({
     "permit", "role", "policy", "calendar", "control", "identity", "breakglass", "decision", "veto",
-    "exception", "freeze", "board", "delegation",
+    "exception", "freeze", "board", "delegation", "proposal",
 })  # fmt: skip
 """Kinds of subjects whose histories gates rest on: only types of the catalogue may name them, or
 anybody could move, and so hold up, every decision."""

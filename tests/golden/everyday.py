@@ -231,6 +231,15 @@ PAYLOADS: dict[str, dict[str, Any]] = {
                        "introduced": "log.example+bb+AQ==", "reason": "yearly", "operator": "kim"},
     "gap.declared.v1": {"ledger": "main", "first": 90, "last": 99, "closed": "log.example\n99\n…",
                         "origin": "log.example/2", "reason": "disk lost", "operator": "kim"},
+    "policy.proposed.v1": {"policy_id": "standard", "version": 2, "content_sha256": SHA256,
+                           "content": "kind: ReleasePolicy\n", "author": GRACE,
+                           "reason": "more coverage", "shadow": True},
+    "policy.backtested.v1": {"policy_id": "standard", "content_sha256": SHA256, "first": 1,
+                             "last": 90, "table_sha256": SHA256, "decisions": 12, "covered": 9,
+                             "changed": 2, "failed": 1, "blocked": 1},
+    "policy.approved.v1": {"policy_id": "standard", "content_sha256": SHA256, "principal": GRACE,
+                           "comment": "read and tried"},
+    "policy.retired.v1": {"policy_id": "standard", "reason": "replaced", "retired_by": GRACE},
 }  # fmt: skip
 _ORIGINS = {
     "approval.requested.v1": CONSOLE, "approval.decided.v1": CONSOLE,
@@ -238,6 +247,8 @@ _ORIGINS = {
     "delegation.revoked.v1": CONSOLE, "board.opened.v1": CONSOLE, "board.attended.v1": CONSOLE,
     "board.voted.v1": CONSOLE, "board.recused.v1": CONSOLE, "board.closed.v1": CONSOLE,
     "decision.recorded.v1": GATEKEEPER, "policy.activated.v1": GATEKEEPER,
+    "policy.proposed.v1": CONSOLE, "policy.backtested.v1": CONSOLE,
+    "policy.approved.v1": CONSOLE, "policy.retired.v1": CONSOLE,
 }  # fmt: skip
 
 _SUBJECTS = {"ledger.corrected.v1": {"subject": f"release:{R}"}}

@@ -50,6 +50,16 @@ PLANTS = [
     ("aiokafka", "demo/people.py", "from aiokafka import AIOKafkaProducer"),
     ("httpx2", "services/gatekeeper/api.py", "import httpx2"),
     ("prometheus", "services/ledger/api.py", "import prometheus_client"),
+    (
+        "one-evaluator",
+        "services/gatekeeper/backtesting.py",
+        "from services.gatekeeper.applying import Asked",
+    ),
+    (
+        "one-evaluator",
+        "services/gatekeeper/testing.py",
+        "from services.gatekeeper.rules import approvals",
+    ),
     ("cel", "services/gatekeeper/judge.py", "from cel_expr_python import cel"),
     ("protobuf", "services/gatekeeper/cel.py", "from google.protobuf import message"),
     ("pure", "services/gatekeeper/cel.py", "import subprocess"),

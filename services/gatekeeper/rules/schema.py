@@ -48,6 +48,11 @@ def _duration(value: object) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
+def is_duration(value: object) -> bool:
+    """Say whether a value is a duration as documents write it."""
+    return isinstance(value, str) and _SPAN.fullmatch(value) is not None
+
+
 def _expression(scope: cel.Scope) -> BeforeValidator:
     """Return a validator that lets a CEL text of the scope through, or names all its faults."""
 

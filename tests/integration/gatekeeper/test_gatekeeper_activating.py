@@ -45,21 +45,51 @@ def versioned(version: int, extra: str = "") -> dict[str, str]:
     return {"standard": text.replace("version: 1", f"version: {version}") + extra}
 
 
-async def test_a_policy_is_activated_once_and_only_when_its_version_rises(told: Told) -> None:
-    ledger = MemoryLedger(told)
-    decider = Decider(ledger, "main", ["standard"])
+def versions(told: Told, what: str) -> list[int]:
+    return [e.data["version"] for e in told.events if e.type.endswith(f"policy.{what}.v1")]
 
-    def activated() -> list[int]:
-        return [e.data["version"] for e in told.events if e.type.endswith("policy.activated.v1")]
 
-    await activate(decider, versioned(2))
-    await activate(decider, versioned(2))
-    await activate(decider, versioned(2, "# changed without a new version\n"))
-    await activate(decider, versioned(1))
-    assert activated() == [2]
-    both = [activate(decider, versioned(3)), activate(decider, versioned(3))]
+async def test_in_development_a_policy_is_activated_once_and_only_when_its_version_rises(
+    told: Told,
+) -> None:
+    decider = Decider(MemoryLedger(told), "main", ["standard"])
+    await activate(decider, versioned(2), at_once=True)
+    await activate(decider, versioned(2), at_once=True)
+    await activate(decider, versioned(2, "# changed without a new version\n"), at_once=True)
+    await activate(decider, versioned(1), at_once=True)
+    assert versions(told, "activated") == [2]
+    both = [activate(decider, versioned(3), at_once=True) for _ in range(2)]
     await asyncio.gather(*both)
-    assert activated() == [2, 3]
+    assert versions(told, "activated") == [2, 3]
+
+
+async def test_in_production_only_the_first_text_of_a_name_comes_by_its_file(told: Told) -> None:
+    decider = Decider(MemoryLedger(told), "main", ["standard"])
+    await activate(decider, versioned(2))
+    for _ in range(2):
+        await asyncio.gather(*(activate(decider, versioned(3)) for _ in range(2)))
+    assert (versions(told, "activated"), versions(told, "proposed")) == ([2], [3])
+    said = told.events[-1].data
+    assert (said["author"], said["reason"]) == (
+        "service:gatekeeper", "version 3 stands in the folder of policies",
+    )  # fmt: skip
+
+
+async def test_a_retired_policy_does_not_come_back_by_its_file(told: Told) -> None:
+    decider = Decider(MemoryLedger(told), "main", ["standard"])
+    await activate(decider, versioned(2))
+    told.tell("policy.retired.v1", {"policy_id": "standard", "reason": "x", "retired_by": "a:b"})
+    await activate(decider, versioned(2))
+    assert versions(told, "activated") == [2]
+
+
+def test_a_text_whose_test_fails_stops_the_start(tmp_path: Path) -> None:
+    failing = "tests:\n- {name: t, gate: 'deploy:production', expect: {verdict: allow}}\n"
+    (tmp_path / "p.yaml").write_text(versioned(1)["standard"] + failing)
+    with pytest.raises(SettingsError, match=r"p.yaml:\d+:\d+ tests\[0\].expect.verdict: t: exp"):
+        service.build(
+            Shared(), GatekeeperSettings(policies=tmp_path), Keyring(), MemoryLedger(Told())
+        )
 
 
 async def test_the_service_waits_for_the_ledger_and_is_not_ready_before(

@@ -96,8 +96,22 @@ def _permit(fact: Fact) -> Words:
 
 
 def _policy(fact: Fact) -> Words:
-    title = f"Policy {say(fact, 'policy_id')} version {fact.data.get('version')} activated"
-    return "neutral", title, f"by {say(fact, 'author')}"
+    name = say(fact, "policy_id")
+    match fact.name:
+        case "policy.backtested":
+            tried = f"{fact.data.get('changed')} of {fact.data.get('covered')} decisions differ"
+            return "neutral", f"Policy {name}: a proposal was tried on the past", tried
+        case "policy.approved":
+            title = f"Policy {name}: a proposal was approved by {say(fact, 'principal')}"
+            return "good", title, join(fact.text("comment"))
+        case "policy.retired":
+            return "wait", f"Policy {name} retired", join(fact.text("reason"))
+        case "policy.proposed":
+            title = f"Policy {name} version {fact.data.get('version')} proposed"
+            return "neutral", title, join(fact.text("reason"), f"by {say(fact, 'author')}")
+    since = fact.text("effective_from")
+    title = f"Policy {name} version {fact.data.get('version')} activated"
+    return "neutral", title, join(since and f"from {since}", f"by {say(fact, 'author')}")
 
 
 def _decision(fact: Fact) -> Words:
@@ -126,7 +140,11 @@ WORDS: dict[str, Callable[[Fact], Words]] = {
     "exception.revoked": _exception,
     "freeze.declared": _freeze,
     "freeze.lifted": _freeze,
+    "policy.proposed": _policy,
+    "policy.backtested": _policy,
+    "policy.approved": _policy,
     "policy.activated": _policy,
+    "policy.retired": _policy,
     "decision.recorded": _decision,
 }
 """By noun and verb."""
