@@ -80,6 +80,10 @@ class Facts:
     """Freeze → the calendar that it stands in."""
     waivers: dict[str, Waiver] = field(default_factory=dict)
     scope_changes: list[ScopeChange] = field(default_factory=list)
+    scope: Stamp | None = None
+    """When the present scope was told; None: it is the first one."""
+    planned: tuple[object, ...] = ()
+    """What the newest plan says of the scope."""
     invocations: list[Invocation] = field(default_factory=list)
     """Of the gate, whichever the release."""
     reviews: list[Review] = field(default_factory=list)

@@ -35,7 +35,7 @@ from services.gatekeeper.rules.schema import (
 
 GateId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}:[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 _TIES: tuple[TieKind, ...] = ("requester", "author", "committer", "co_author")
-_BOUND: tuple[Binding, ...] = ("artefact",)
+_BOUND: tuple[Binding, ...] = ("artefact", "scope")
 T = TypeVar("T", bound=Rule)
 
 

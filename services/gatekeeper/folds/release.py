@@ -25,6 +25,11 @@ def _planned(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     facts.labels = tuple(data.get("labels") or ())
     facts.depends_on = tuple(data.get("depends_on") or ())
     facts.incident = data.get("incident_id")
+    lists = (facts.services, data.get("ticket_ids") or (), facts.labels, facts.depends_on)
+    scope = (facts.release_type, facts.incident, *(tuple(sorted(each)) for each in lists))
+    if facts.planned not in {(), scope}:
+        facts.scope = stamp
+    facts.planned = scope
     what = "is the owner of this release"
     facts.ties.append(Tie("requester", data["owner"], what, stamp.position))
 
@@ -40,6 +45,7 @@ def _scheduled(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
 
 def _scope(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     facts.scope_changes.append(ScopeChange(stamp, event.data["reason"]))
+    facts.scope = stamp
 
 
 def _candidate(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:

@@ -1,7 +1,8 @@
 """Binding: what somebody said holds for what they said it of. Pure.
 
 `artefact`: for the candidate that they looked at, so a rebuilt one is to be looked at anew.
-`scope`: until something comes into the release or leaves it; a rebuild alone voids nothing.
+`scope`: until a plan or `release.scope_changed` tells another one; a rebuild alone voids nothing.
+A no outlives that: nobody gets rid of it by a wider plan.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ def unbound(vote: Approval | BoardVote, rule: Bound, facts: Facts) -> str | None
             return f"{who} did not say which candidate"
         if facts.candidate is None or vote.digest != facts.candidate.digest:
             return f"{who} voted on another candidate, {words.brief(vote.digest)}"
-    place = vote.stamp.position
-    if "scope" in bind and any(each.stamp.position > place for each in facts.scope_changes):
-        return f"the scope has changed since {who} voted"
+    if "scope" in bind and facts.scope and vote.stamp.position < facts.scope.position:
+        return None if _is_no(vote) else f"the scope has changed since {who} voted"
     return None
+
+
+def _is_no(vote: Approval | BoardVote) -> bool:
+    return not vote.approved if isinstance(vote, Approval) else vote.vote == "rejected"

@@ -443,6 +443,24 @@ def test_a_veto_counts_also_from_somebody_of_one_of_the_services() -> None:
     assert told.rule(NO_VETO).status == "fail", "a wider plan takes nobody's veto away"
 
 
+def test_a_yes_is_about_the_scope_that_was_known_and_a_new_scope_voids_it() -> None:
+    told = Guarded().role("sre", FAY).vote(FAY)
+    mine = {"release_id": "pay-1.42", "name": "Pay", "owner": HAL, "release_type": "minor"}
+    told.tell("release.planned.v1", mine | {"service_ids": ["pay"]})
+    assert told.rule(SRE).status == "pass", "the same plan once more"
+    change = {"release_id": "pay-1.42", "added": ["T-9"], "removed": [], "reason": "asked for"}
+    told.tell("release.scope_changed.v1", change)
+    found = told.rule(SRE)
+    assert (found.status, found.not_counted[0].reason) == (
+        "pending",
+        "the scope has changed since fay voted",
+    )
+    assert told.rule(SRE.replace("}", ", bind: [artefact]}")).status == "pass"
+    assert told.vote(FAY).rule(SRE).status == "pass"
+    told.tell("release.planned.v1", mine | {"service_ids": ["pay", "toy"]})
+    assert told.rule(SRE).status == "pending", "a wider plan is another scope"
+
+
 def test_a_no_counts_also_after_a_wider_plan() -> None:
     told = Guarded().role("sre", FAY, scope="pay").vote(FAY, "rejected", comment="no")
     mine = {"release_id": "pay-1.42", "name": "Pay", "service_ids": ["pay", "toy"], "owner": HAL}
