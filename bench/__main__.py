@@ -13,6 +13,7 @@ import uvloop
 
 from bench import (
     append,
+    backtest,
     decide,
     edge,
     explain,
@@ -29,10 +30,11 @@ from bench import (
 from bench.asked import Asked
 from deploy.embedded import EmbeddedUnavailable
 
-BENCHES = {
-    bench.NAME: bench.run
-    for bench in (append, edge, read, growth, freshness, seal, verify, pack, relay, judge, decide)
-} | {readmodels.RUNNER: readmodels.run_runner, readmodels.REBUILD: readmodels.run_rebuild}
+_ALL = (append, edge, read, growth, freshness, seal, verify, pack, relay, judge, decide, backtest)
+BENCHES = {bench.NAME: bench.run for bench in _ALL} | {
+    readmodels.RUNNER: readmodels.run_runner,
+    readmodels.REBUILD: readmodels.run_rebuild,
+}
 TOOLS = {explain.NAME: explain.run}
 """Not run unless asked for: they measure nothing."""
 EVENTS = dict.fromkeys((readmodels.RUNNER, readmodels.REBUILD), readmodels.EVENTS)

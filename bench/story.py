@@ -107,18 +107,23 @@ def event(said: Said, id_: str, at: datetime) -> Event:
     return catalogue.parse(attributes | {"time": format_time(at), "data": data})
 
 
-def pages(release: str, changes: int, runs: int) -> list[HistoryPage]:
-    """Return the histories that a ledger would hold if it had recorded nothing but the story."""
-    held: dict[str, list[RecordedEvent]] = {}
-    position = 0
-    for position, said in enumerate(told(release, changes, runs), start=1):
-        at = START + timedelta(seconds=position)
-        one = event(said, f"e{position}", at)
+class Record:
+    """What a ledger would hold if it had recorded nothing but what it is told here."""
+
+    def __init__(self) -> None:
+        self.head = 0
+        self.held: dict[str, list[RecordedEvent]] = {}
+        """By subject."""
+
+    def take(self, said: Said, at: datetime) -> RecordedEvent:
+        """Record what is said; return it with its position, versions and commitment."""
+        self.head += 1
+        one = event(said, f"e{self.head}", at)
         keys = catalogue.subjects_of(one)
         by_hand = said[2].startswith("acme:")
         recorded = RecordedEvent(
-            position=position,
-            versions={key: len(held.get(key, ())) + 1 for key in keys},
+            position=self.head,
+            versions={key: len(self.held.get(key, ())) + 1 for key in keys},
             recorded_at=format_time(at),
             principal=said[2],
             assurance="A3" if by_hand else "A2",
@@ -127,8 +132,16 @@ def pages(release: str, changes: int, runs: int) -> list[HistoryPage]:
             event=one.as_json(),
         )
         for key in keys:
-            held.setdefault(key, []).append(recorded)
+            self.held.setdefault(key, []).append(recorded)
+        return recorded
+
+
+def pages(release: str, changes: int, runs: int) -> list[HistoryPage]:
+    """Return the histories that a ledger would hold if it had recorded nothing but the story."""
+    record = Record()
+    for number, said in enumerate(told(release, changes, runs), start=1):
+        record.take(said, START + timedelta(seconds=number))
     return [
-        HistoryPage(subject=key, version=len(events), events=events, head=position)
-        for key, events in held.items()
+        HistoryPage(subject=key, version=len(events), events=events, head=record.head)
+        for key, events in record.held.items()
     ]
