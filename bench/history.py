@@ -52,7 +52,7 @@ async def generated(chance: random.Random, decisions: int) -> Remembered:
             living.remove(life)
             living += islice(lives, 1)
         elif isinstance(said, str):
-            read = await reader.read(said, GATE)
+            read = await reader.read(said, GATE, moment)
             decision = judge(read.facts, read.applied, moment)
             payload = DecisionRecorded(
                 decision_id=f"d{record.head}", release_id=said, decision=decision
