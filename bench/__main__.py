@@ -7,11 +7,14 @@ import random
 import signal
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import uvloop
 
 from bench import (
     append,
+    backtest,
+    decide,
     edge,
     explain,
     freshness,
@@ -27,10 +30,11 @@ from bench import (
 from bench.asked import Asked
 from deploy.embedded import EmbeddedUnavailable
 
-BENCHES = {
-    bench.NAME: bench.run
-    for bench in (append, edge, read, growth, freshness, seal, verify, pack, relay, judge)
-} | {readmodels.RUNNER: readmodels.run_runner, readmodels.REBUILD: readmodels.run_rebuild}
+_ALL = (append, edge, read, growth, freshness, seal, verify, pack, relay, judge, decide, backtest)
+BENCHES = {bench.NAME: bench.run for bench in _ALL} | {
+    readmodels.RUNNER: readmodels.run_runner,
+    readmodels.REBUILD: readmodels.run_rebuild,
+}
 TOOLS = {explain.NAME: explain.run}
 """Not run unless asked for: they measure nothing."""
 EVENTS = dict.fromkeys((readmodels.RUNNER, readmodels.REBUILD), readmodels.EVENTS)
@@ -67,12 +71,13 @@ def _asked() -> tuple[str | None, Asked]:
         f" runner and rebuild: {readmodels.EVENTS})")  # fmt: skip
     add("--held-minutes", type=float, default=1,
         help="age of growth's snapshot (default: 1; the goal speaks of 10)")  # fmt: skip
+    add("--opa", type=Path, metavar="PROGRAM", help="decide's peer, else Go builds it once")
     said = parser.parse_args()
     if said.seconds <= 0 or said.rounds < 1 or said.events < 0 or said.held_minutes < 0:
         parser.error("seconds and rounds are positive, events and held-minutes not negative")
     chance = random.Random(said.seed)
     return said.name, Asked(
-        said.seconds, said.rounds, chance, said.events, said.held_minutes, said.only
+        said.seconds, said.rounds, chance, said.events, said.held_minutes, said.only, said.opa
     )
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from bench.report import shuffled
 
@@ -25,6 +26,8 @@ class Asked:
     """How old a snapshot is held beside `growth`'s load."""
     only: Sequence[str] = ()
     """Patterns of cells; none: all."""
+    opa: Path | None = None
+    """A program that is there already; else Go builds it."""
 
     def order(self, cells: Iterable[str]) -> Iterator[str]:
         """Yield the cells that were asked for, once a round, in random order; say which is next."""

@@ -8,7 +8,7 @@ the machine's cores.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -96,17 +96,22 @@ async def load(
         meters.of_postgres(connection, servers.pid),
     ]
     try:
-        async with worker("bench.load") as one:
-            await one.tell(asdict(task))
-            await one.answer()  # it is connected
-            window = Window.after_warming(seconds)
-            await one.tell({"starts": window.starts, "ends": window.ends})
-            said: dict[str, float] = {}
-            figures = await metered(window, sources, _answer(one.answer(), window, said))
+        figures, sent = await driven(task, seconds, sources)
     finally:
         connection.terminate()
-    figures |= {"client_us": said["client_us"], "peak_mb": meters.peak_mb(server.pid)}
-    return figures, int(said["appended"])
+    return figures | {"peak_mb": meters.peak_mb(server.pid)}, sent
+
+
+async def driven(task: Task, seconds: float, sources: Sequence[Counters]) -> tuple[Figures, int]:
+    """Let `bench.load` do a task; return what it and the counters say, and how much it has sent."""
+    async with worker("bench.load") as one:
+        await one.tell(asdict(task))
+        await one.answer()  # it is connected
+        window = Window.after_warming(seconds)
+        await one.tell({"starts": window.starts, "ends": window.ends})
+        said: dict[str, float] = {}
+        figures = await metered(window, sources, _answer(one.answer(), window, said))
+    return figures | {"client_us": said["client_us"]}, int(said["appended"])
 
 
 async def _answer(

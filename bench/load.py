@@ -35,13 +35,15 @@ class Task:
     port: int
     key: str
     connections: int
-    kind: Literal["post", "get"]
+    kind: Literal["post", "get", "ask"]
     targets: Sequence[str]
     """Where to: for `get` each request draws one."""
     size: int
     """Events a request."""
     seed: int
     accept: str = "application/json"
+    bodies: Sequence[str] = ()
+    """JSON documents: for `ask` each request draws one; no two connections share any."""
 
 
 class Requests:
@@ -50,18 +52,26 @@ class Requests:
     def __init__(self, task: Task, number: int) -> None:
         self._task = task
         self._chance = random.Random(f"{task.seed}/{number}")
-        self._events = [_around_id(event.as_json()) for event in workload.templates_of(number)]
+        events = workload.templates_of(number) if task.kind == "post" else []
+        self._events = [_around_id(event.as_json()) for event in events]
+        self._bodies = [body.encode() for body in task.bodies[number :: task.connections]]
         self._last: bytes | None = None
         self.appended = 0
+        """Events, or questions, that were sent for the first time."""
 
     def next(self) -> bytes:
         """Return the next request."""
         if self._task.kind == "get":
             return self._head("GET", self._chance.choice(self._task.targets))
+        if self._task.kind == "ask":
+            self.appended += 1
+            return self._post("application/json", self._chance.choice(self._bodies))
         events = [self._event() for _ in range(self._task.size)]
         single = self._task.size == 1
         body = events[0] if single else b"[" + b",".join(events) + b"]"
-        media_type = f"application/cloudevents{'' if single else '-batch'}+json"
+        return self._post(f"application/cloudevents{'' if single else '-batch'}+json", body)
+
+    def _post(self, media_type: str, body: bytes) -> bytes:
         lines = f"content-type: {media_type}\r\ncontent-length: {len(body)}\r\n"
         return self._head("POST", self._task.targets[0], lines) + body
 

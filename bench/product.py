@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from services.ledger.hooks.signature import sign_github
 
 _OK, _CREATED, _ACCEPTED = 200, 201, 202
 DEMO_KEY = "demo-key"
+POLICIES = Path(__file__).parent / "policies"
 
 
 class Product:
@@ -98,9 +99,11 @@ async def product(folder: Path, database_url: str, kafka: str) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def ledger_alone(folder: Path, database_url: str) -> AsyncIterator[tuple[Running, str]]:
+async def ledger_alone(
+    folder: Path, database_url: str, scopes: Sequence[str] = ("event:write", "read")
+) -> AsyncIterator[tuple[Running, str]]:
     """Run `python -m services ledger` as in production, without a broker; yield it and a key."""
-    secret, stored = make_key("bench", ["event:write", "read"], 1, clock.now())
+    secret, stored = make_key("bench", scopes, 1, clock.now())
     keys = folder / "keys.json"
     keys.unlink(missing_ok=True)
     write_key(keys, stored)
@@ -109,3 +112,18 @@ async def ledger_alone(folder: Path, database_url: str) -> AsyncIterator[tuple[R
     async with running(["services", "ledger"], folder, told) as server:
         await server.until(server.answers)
         yield server, secret
+
+
+@asynccontextmanager
+async def gatekeeper_alone(
+    folder: Path, database_url: str, ledger: Running, key: str
+) -> AsyncIterator[Running]:
+    """Run `python -m services gatekeeper` beside a ledger, with its keys, on our one policy."""
+    told = {"RLG_DATA": str(folder), "RLG_PORT": "{port}", "DATABASE_URL": database_url,
+            "RLG_KEYS_FILE": str(folder / "keys.json"), "RLG_FEED": "http",
+            "RLG_LEDGER_URL": ledger.url, "RLG_SERVICE_KEY": key,
+            "GATEKEEPER_POLICIES": str(POLICIES)}  # fmt: skip
+    async with running(["services", "gatekeeper"], folder, told) as server:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=5) as http:
+            await server.until(Product(http).ready)
+        yield server

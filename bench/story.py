@@ -22,6 +22,8 @@ ROLES = {"qa": ("quin",), "cab": ("cleo", "carl", "cora"), "security": ("sam",),
 VOTERS = ("quin", "cleo", "carl", "sam", "mia")
 SIZES = {40: (4, 4), 1000: (20, 468)}
 """Number of events → changes in the release (a candidate names 20 at most), runs of its checks."""
+SHARED = ("role.assigned.v1", "freeze.declared.v2")
+"""What is said once, however many releases there are."""
 Said = tuple[str, dict[str, Any], str]
 """Type without our prefix, payload, and who says it."""
 
@@ -31,8 +33,8 @@ def digest(*words: object) -> str:
     return "sha256:" + hashlib.sha256(repr(words).encode()).hexdigest()
 
 
-def told(release: str, changes: int, runs: int) -> Iterator[Said]:
-    """Yield what is said about a release that satisfies all twelve rules."""
+def told(release: str, changes: int, runs: int, start: datetime = START) -> Iterator[Said]:
+    """Yield what is said from `start` on about a release that satisfies all twelve rules."""
     named = {"release_id": release}
     image, manifest = digest(release, "image"), digest(release, "manifest")
     shas = [digest(release, n)[7:47] for n in range(changes)]
@@ -56,12 +58,13 @@ def told(release: str, changes: int, runs: int) -> Iterator[Said]:
     for kind in ("rollback", "comms"):
         yield "release.plan_published.v1", named | {"kind": kind, "doc_sha256": "f" * 64,
             "doc_uri": "https://wiki.example/1"}, "acme:hal"  # fmt: skip
-    window = {"start": format_time(START + timedelta(days=4)), "tz": "UTC",
-              "end": format_time(START + timedelta(days=5))}  # fmt: skip
+    window = {"start": format_time(start + timedelta(days=4)), "tz": "UTC",
+              "end": format_time(start + timedelta(days=5))}  # fmt: skip
     yield "release.scheduled.v1", named | {
         "window": window, "environments": ["production"]}, "acme:hal"  # fmt: skip
-    yield "freeze.declared.v2", {"freeze_id": "year-end", "start": "2026-12-20T00:00:00",
-        "end": "2027-01-03T00:00:00", "tz": "Europe/Berlin", "reason": "year end",
+    frozen = [(start + timedelta(days=days)).strftime("%Y-%m-%dT00:00:00") for days in (293, 307)]
+    yield "freeze.declared.v2", {"freeze_id": "year-end", "start": frozen[0], "end": frozen[1],
+        "tz": "Europe/Berlin", "reason": "year end",
         "allowed_types": ["hotfix"]}, "acme:mia"  # fmt: skip
     yield "deployment.finished.v1", named | {"deployment_id": f"{release}-1", "intent_id": "1",
         "service": "pay", "artifact_digest": image, "environment": {"id": "staging",
@@ -104,18 +107,23 @@ def event(said: Said, id_: str, at: datetime) -> Event:
     return catalogue.parse(attributes | {"time": format_time(at), "data": data})
 
 
-def pages(release: str, changes: int, runs: int) -> list[HistoryPage]:
-    """Return the histories that a ledger would hold if it had recorded nothing but the story."""
-    held: dict[str, list[RecordedEvent]] = {}
-    position = 0
-    for position, said in enumerate(told(release, changes, runs), start=1):
-        at = START + timedelta(seconds=position)
-        one = event(said, f"e{position}", at)
+class Record:
+    """What a ledger would hold if it had recorded nothing but what it is told here."""
+
+    def __init__(self) -> None:
+        self.head = 0
+        self.held: dict[str, list[RecordedEvent]] = {}
+        """By subject."""
+
+    def take(self, said: Said, at: datetime) -> RecordedEvent:
+        """Record what is said; return it with its position, versions and commitment."""
+        self.head += 1
+        one = event(said, f"e{self.head}", at)
         keys = catalogue.subjects_of(one)
         by_hand = said[2].startswith("acme:")
         recorded = RecordedEvent(
-            position=position,
-            versions={key: len(held.get(key, ())) + 1 for key in keys},
+            position=self.head,
+            versions={key: len(self.held.get(key, ())) + 1 for key in keys},
             recorded_at=format_time(at),
             principal=said[2],
             assurance="A3" if by_hand else "A2",
@@ -124,8 +132,16 @@ def pages(release: str, changes: int, runs: int) -> list[HistoryPage]:
             event=one.as_json(),
         )
         for key in keys:
-            held.setdefault(key, []).append(recorded)
+            self.held.setdefault(key, []).append(recorded)
+        return recorded
+
+
+def pages(release: str, changes: int, runs: int) -> list[HistoryPage]:
+    """Return the histories that a ledger would hold if it had recorded nothing but the story."""
+    record = Record()
+    for number, said in enumerate(told(release, changes, runs), start=1):
+        record.take(said, START + timedelta(seconds=number))
     return [
-        HistoryPage(subject=key, version=len(events), events=events, head=position)
-        for key, events in held.items()
+        HistoryPage(subject=key, version=len(events), events=events, head=record.head)
+        for key, events in record.held.items()
     ]

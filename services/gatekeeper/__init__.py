@@ -7,7 +7,8 @@ in `folds/`, of `records` and `people` · `rules/` one rule → one result, `app
 → who is held when, over the `windows` of one freeze, `recurring` rules and time `zones` · `cel`
 expressions, `cel_facts` what they see, `cel_tree` what they loop over.
 
-Not pure: `reading` which histories a question rests on · `deciding` read, judge, record ·
+Not pure: `reading` which histories a question rests on, `drafting` what they say so far ·
+`deciding` read, judge, record ·
 `approving` a person's yes or no, `acts` what else people say · `deploying` permits used up ·
 `replaying` and `backtesting` decisions judged again, over `points` · `trying` drafts of policies in
 a child process · `governing` the life of a policy, `activating` the files of the folder ·

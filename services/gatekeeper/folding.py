@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 from contracts import ijson
 from contracts.event import OURS, HistoryPage, RecordedEvent, parse_time
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.folds import HANDLERS
+from services.gatekeeper.folds.handler import Handler
 from services.gatekeeper.records import Stamp
 
 DECISION = OURS + "decision.recorded.v1"
@@ -26,6 +28,10 @@ _OF_ALL = frozenset({
 """They speak to this release whichever one they name."""
 
 
+_KNOWN = {OURS + name: (handler, name in _OF_ALL) for name, handler in HANDLERS.items()}
+"""By type: its handler, and whether it speaks to every release."""
+
+
 def fold(release: str, gate: str, pages: Iterable[HistoryPage]) -> Facts:
     """Fold histories into facts, by position; an event in several histories counts once.
 
@@ -36,12 +42,13 @@ def fold(release: str, gate: str, pages: Iterable[HistoryPage]) -> Facts:
     for page in pages:
         facts.read_set[page.subject] = page.version
         events = {event.position: event for event in page.events}
-        read |= events
         kind, _, name = page.subject.partition(":")
         if kind == "release" and name != release:
             theirs[name] = events
+            read |= events
         else:
             mine |= events
+    read |= mine
     facts.digest = _digest(read)
     last = max((event.recorded_at for event in read.values()), default=None)  # one format: as text
     facts.newest = parse_time(last) if last else None
@@ -56,37 +63,35 @@ def _digest(events: dict[int, RecordedEvent]) -> str:
     entries: list[ijson.Json] = [
         [position, event.commitment]
         for position, event in sorted(events.items())
-        if event.type not in _MADE
+        if event.event["type"] not in _MADE
     ]
     return "sha256:" + hashlib.sha256(ijson.dumps(entries)).hexdigest()
 
 
 def _take_all(facts: Facts, events: dict[int, RecordedEvent]) -> Facts:
     for _, event in sorted(events.items()):
-        _take(facts, event)
+        if (known := _KNOWN.get(event.event["type"])) is not None:
+            _take(facts, event, *known)
     # Whoever pressed the button wrote nothing; but a squashed merge has its co-authors.
     facts.ties = [t for t in facts.ties if t.sha not in facts.merges or t.kind == "co_author"]
     return facts
 
 
-def _take(facts: Facts, event: RecordedEvent) -> None:
-    type_ = event.type
-    name = type_.removeprefix(OURS)
-    if not type_.startswith(OURS) or name not in HANDLERS:
-        return
+def _take(facts: Facts, event: RecordedEvent, handler: Handler, of_all: bool) -> None:  # noqa: FBT001
     if event.redacted:
         # It may have been a no: what names several releases is taken to have been about this one.
         names = _names(event)
-        if name in _OF_ALL or not names or facts.release in names:
+        if of_all or not names or facts.release in names:
             facts.removed.append(event.position)
-    elif name in _OF_ALL or event.data.get("release_id") in {None, facts.release}:
-        HANDLERS[name](facts, event, _stamp(event))
+    elif of_all or event.data.get("release_id") in {None, facts.release}:
+        handler(facts, event, _stamp(event.position, event.event.get("time"), event.recorded_at))
 
 
-def _stamp(event: RecordedEvent) -> Stamp:
-    recorded = parse_time(event.recorded_at)
-    said = event.event.get("time")
-    return Stamp(event.position, parse_time(said) if said else recorded, recorded)
+@lru_cache(maxsize=16_384)
+def _stamp(position: int, said: str | None, recorded_at: str) -> Stamp:
+    """Return where and when. Kept, because a question folds the same events again and again."""
+    recorded = parse_time(recorded_at)
+    return Stamp(position, parse_time(said) if said else recorded, recorded)
 
 
 def _names(event: RecordedEvent) -> set[str]:

@@ -7,16 +7,16 @@ of the gate asks for. None is read that every deployment of a service or an envi
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from contracts import subject, upcasting
 from contracts.event import HistoryPage
 from contracts.problem import NotFound, Unavailable
 from services.gatekeeper import active, policy
+from services.gatekeeper.drafting import Draft, Pages
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.folding import fold
 from services.gatekeeper.rules.schema import Board, Soak
@@ -27,9 +27,10 @@ _OF_DEPLOYMENTS = frozenset({"verification", "analysis"})
 """Kinds of evidence that need not name the release: they stand in a deployment's history."""
 _HOPS = 4
 """How far links from account to account are followed."""
+_REMEMBERED = 4_096
+"""Questions of which it is remembered what their last answer rested on."""
 _AROUND = ("artifact:", "change:")
 """What a policy is chosen by, besides the release itself."""
-_Pages: TypeAlias = Callable[[Iterable[str]], Awaitable[list[HistoryPage]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +61,38 @@ class Reader:
     def __init__(self, ledger: Histories, name: str, policies: Sequence[str]) -> None:
         self._ledger, self._name = ledger, name
         self._policies = [f"policy:{each}" for each in policies]
+        self._rested: dict[tuple[str, str], tuple[str, ...]] = {}
+        """Release and gate → what the last answer rested on: read at once when asked again."""
 
     async def read(self, release: str, gate: str, as_of: datetime) -> Read:
         """Read what a question rests on, by the texts that judge at `as_of`. Raises `NotFound` for
         a release that nobody has named.
         """
-        first = await self.history(f"release:{release}")
+        rested = self._rested.get((release, gate), ())
+        wanted = dict.fromkeys((f"release:{release}", *self._policies, *rested))
+        known = {page.subject: page for page in await self._pages(wanted, None)}
+        first = _told(known[f"release:{release}"])
         if not first.version:
             raise NotFound(f"nobody has recorded anything about the release {release}")
 
         async def pages(subjects: Iterable[str]) -> list[HistoryPage]:
-            return await self.histories(subjects, str(first.head))
+            keys = list(dict.fromkeys(subjects))
+            missing = [key for key in keys if key not in known]
+            known.update({p.subject: p for p in await self._pages(missing, str(first.head))})
+            return [_told(known[key]) for key in keys]
 
-        texts, around = await asyncio.gather(pages(self._policies), _around(first, pages))
-        applied = active.select(texts, fold(release, gate, [first, *around]), as_of)
-        return await _all(gate, [first, *around], texts, applied, pages)
+        draft = await _drafted(release, gate, first, pages)
+        texts = await pages(self._policies)
+        applied = active.select(texts, draft.facts, as_of)
+        draft.take(texts)
+        await _ask(draft, applied)
+        self._remember((release, gate), tuple(draft.facts.read_set))
+        return Read(draft.facts, applied)
+
+    def _remember(self, question: tuple[str, str], rested: tuple[str, ...]) -> None:
+        self._rested[question] = rested
+        if len(self._rested) > _REMEMBERED:
+            del self._rested[next(iter(self._rested))]
 
     async def read_for(
         self, release: str, gate: str, candidate: policy.Policy, position: int
@@ -85,9 +103,10 @@ class Reader:
         async def pages(subjects: Iterable[str]) -> list[HistoryPage]:
             return await self.histories(subjects, str(position))
 
-        around = await _around(first, pages)
-        applied = policy.select([candidate], fold(release, gate, [first, *around]))
-        return await _all(gate, [first, *around], [], applied, pages)
+        draft = await _drafted(release, gate, first, pages)
+        applied = policy.select([candidate], draft.facts)
+        await _ask(draft, applied)
+        return Read(draft.facts, applied)
 
     async def read_again(
         self, release: str, gate: str, read_set: Mapping[str, int], as_of: datetime
@@ -114,36 +133,37 @@ class Reader:
         self, subjects: Iterable[str], as_of: str | None = None
     ) -> list[HistoryPage]:
         """Return several histories, each once, as the newest majors tell them."""
-        keys = list(dict.fromkeys(subjects))
-        if not keys:
-            return []
-        pages = await self._ledger.histories(self._name, keys, as_of=as_of)
-        return [_told(page) for page in pages]
+        return [_told(page) for page in await self._pages(dict.fromkeys(subjects), as_of)]
+
+    async def _pages(self, keys: Iterable[str], as_of: str | None) -> list[HistoryPage]:
+        """Return several histories as they are recorded."""
+        asked = list(keys)
+        return await self._ledger.histories(self._name, asked, as_of=as_of) if asked else []
 
     async def history(self, key: str, as_of: str | None = None) -> HistoryPage:
         """Return a history as the newest majors tell it, or raise `Unavailable`."""
         return _told(await self._ledger.history(self._name, key, as_of=as_of))
 
 
-async def _all(
-    gate: str,
-    known: list[HistoryPage],
-    texts: list[HistoryPage],
-    applied: policy.Applied | policy.NoPolicy,
-    pages: _Pages,
-) -> Read:
-    """Read what the rules of the gate ask for besides. `known` begins with the release's."""
-    release = known[0].subject.removeprefix("release:")
+async def _drafted(release: str, gate: str, first: HistoryPage, pages: Pages) -> Draft:
+    """Read what the candidate names, and the changes that its artifacts were built from."""
+    draft = Draft(release, gate, pages)
+    draft.take([first])
+    if (candidate := draft.facts.candidate) is not None:
+        named = [f"artifact:{digest}" for digest in dict.fromkeys(draft.facts.artifacts())]
+        await draft.add([*named, *(f"change:{change}" for change in candidate.changes)])
+        await draft.add(f"change:{change}" for change in draft.facts.changes())
+    return draft
+
+
+async def _ask(draft: Draft, applied: policy.Applied | policy.NoPolicy) -> None:
+    """Read what the rules of the gate ask for besides."""
     if isinstance(applied, policy.Applied):
-        known = [*known, *await pages(_asked(applied.gate, fold(release, gate, known)))]
-        known += await pages(_ended(applied.gate, fold(release, gate, known)))
+        await draft.add(_asked(applied.gate, draft.facts))
+        await draft.add(_ended(applied.gate, draft.facts))
         for _ in range(_HOPS):
-            draft, read = fold(release, gate, known), {page.subject for page in known}
-            more = [key for key in _people(draft) if key not in read]
-            if not more:
+            if not await draft.add(_people(draft.facts)):
                 break
-            known += await pages(more)
-    return Read(fold(release, gate, [*known, *texts]), applied)
 
 
 def _told(page: HistoryPage) -> HistoryPage:
@@ -151,19 +171,6 @@ def _told(page: HistoryPage) -> HistoryPage:
         return upcasting.history(page)
     except upcasting.CannotRead as error:  # nothing is decided on a guess
         raise Unavailable(f"{page.subject} cannot be judged: {error}") from None
-
-
-async def _around(release: HistoryPage, pages: _Pages) -> list[HistoryPage]:
-    """Read what the candidate names, and the changes that its artifacts were built from."""
-    name = release.subject.removeprefix("release:")
-    draft = fold(name, "", [release])
-    if draft.candidate is None:
-        return []
-    named = [f"change:{change}" for change in draft.candidate.changes]
-    artifacts = (f"artifact:{digest}" for digest in dict.fromkeys(draft.artifacts()))
-    found = await pages([*artifacts, *named])
-    built = fold(name, "", [release, *found]).changes()
-    return [*found, *await pages([k for c in built if (k := f"change:{c}") not in named])]
 
 
 def _asked(gate: Gate, draft: Facts) -> list[str]:

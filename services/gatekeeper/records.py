@@ -62,9 +62,12 @@ class Approval:
     """Neither yes nor no; `fault` says so too."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Evidence:
-    """Something that was checked. `about`: digest, change, deployment, or "" (the release)."""
+    """Something that was checked. `about`: digest, change, deployment, or "" (the release).
+
+    Not frozen, because there are many, and a frozen one takes three times as long to make.
+    """
 
     stamp: Stamp
     kind: str

@@ -154,10 +154,7 @@ async def histories(
         if not is_key(subject):
             raise Invalid(f"{subject!r} is not a subject key of the form kind:id")
     head = (await desk.reader.head(ledger))[0] if position is None else position
-    windows = [
-        await desk.reader.history(ledger, subject, as_of=head, limit=MAX_LIMIT)
-        for subject in subjects
-    ]
+    windows = await desk.reader.histories(ledger, subjects, head, MAX_LIMIT)
     return answers.histories(zip(subjects, windows, strict=True))
 
 

@@ -141,24 +141,32 @@ AFTER_BY_BOTH = _page(
 """$1 ledger, $2 limit, $3 bytes, $4 after, $5 subject, $6 type, $7 how many versions to look at."""
 
 
-def _history(steps: list[str], version: str) -> str:
+def _history(steps: list[str], version: str, key: str = "$4", after: str = "$5") -> str:
     return _page(
-        [_SUBJECT.format(key="$4"), *steps],
-        f"""{_OF_SUBJECT.format(body=_BODY)} AND h.version > $5 AND h.version <= {version}
+        [_SUBJECT.format(key=key), *steps],
+        f"""{_OF_SUBJECT.format(body=_BODY)} AND h.version > {after} AND h.version <= {version}
  ORDER BY h.version""",
         f"coalesce({version}, 0)",
     )
 
 
-def _as_of(steps: list[str], position: str) -> str:
+def _as_of(steps: list[str], position: str, key: str = "$4", after: str = "$5") -> str:
     asked = _last_where("asked", "(SELECT version FROM subject)", _VERSION_AT, position)
-    return _history([*steps, asked], "(SELECT low FROM asked WHERE low = high)")
+    return _history([*steps, asked], "(SELECT low FROM asked WHERE low = high)", key, after)
 
 
 HISTORY = _history([], "(SELECT version FROM subject)")
 """$1 ledger, $2 limit, $3 bytes, $4 subject, $5 after version."""
 HISTORY_AT = _as_of([], "$6")
 """As HISTORY, as of the position $6."""
+HISTORIES_AT = f"""
+SELECT nth AS asked, found.*
+  FROM unnest($4::text[]) WITH ORDINALITY AS wanted(key, nth)
+ CROSS JOIN LATERAL ({_as_of([], "$5", key="wanted.key", after="0")}) AS found
+"""  # noqa: S608
+"""The beginnings of several. $1 ledger, $2 limit, $3 bytes, $4 subjects, $5 position; `asked`:
+which of them a row is of, from 1.
+"""
 HISTORY_AS_OF = _as_of(
     [
         _last_where(

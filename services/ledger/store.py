@@ -132,6 +132,21 @@ class Reader:
         events = await self._stand_in(name, _events(rows)[0])
         return HistoryWindow(events, rows[0]["until"], rows[0]["head"])
 
+    async def histories(
+        self, name: str, keys: Sequence[str], as_of: int, limit: int = 100
+    ) -> list[HistoryWindow]:
+        """Return the beginnings of several histories as of a position, in one statement."""
+        found: list[list[Any]] = [[] for _ in keys]
+        asked = (limit, PAGE_BYTES, list(keys), as_of)
+        for row in await self._ask(name, queries.HISTORIES_AT, *asked):
+            found[row["asked"] - 1].append(row)
+        return [
+            HistoryWindow(
+                await self._stand_in(name, _events(rows)[0]), rows[0]["until"], rows[0]["head"]
+            )
+            for rows in found
+        ]
+
     async def close(self) -> None:
         """Close the connections."""
         for base in self.placement.databases:

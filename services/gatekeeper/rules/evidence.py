@@ -62,10 +62,14 @@ def _groups(rule: Evidence, facts: Facts, found: _Findings) -> dict[str, list[Re
     """Return the newest record of each series by target; note what is about other things."""
     targets = _targets(rule, facts)
     newest: dict[tuple[str, str], Record] = {}
+    known: dict[str, list[str]] = {}  # about what → the targets that it hits
     for record in facts.evidence:
         if record.kind != rule.kind or (rule.name or rule.plan or record.series) != record.series:
             continue
-        hits = [target for target in targets if _is_about(record, target, rule, facts)]
+        hits = known.get(record.about)
+        if hits is None:
+            hits = [target for target in targets if _is_about(record, target, rule, facts)]
+            known[record.about] = hits
         if targets and not hits:
             found.void.append(NotCounted(position=record.stamp.position, reason=_stray(record)))
         for target in hits:

@@ -50,6 +50,11 @@ ASKED = {
     "history": (queries.HISTORY, f"100, 8388608, {SHARED}, 0", 350),
     "history, end": (queries.HISTORY, "100, 8388608, 'all:1', 19900", 1_700),
     "as of a position": (queries.HISTORY_AT, "100, 8388608, 'all:1', 0, 9000", 1_700),
+    "several": (
+        queries.HISTORIES_AT,
+        "100, 8388608, '{shared:7,all:1,never:1}'::text[], 9000",
+        2_050,
+    ),
     "as of a time": (queries.HISTORY_AS_OF, f"100, 8388608, 'all:1', 0, '{MOMENT}'", 1_700),
 }
 
@@ -189,3 +194,10 @@ async def test_a_page_has_its_head_from_the_same_snapshot(ledger: Ledger) -> Non
         await appender.append_each([submission() for _ in range(3)])
     done = True
     assert await watching > 20
+
+
+async def test_several_histories_read_at_once_are_what_each_is_by_itself(full: Ledger) -> None:
+    keys, reader = ["shared:7", "never:1", "all:1", "own:9001", "shared:7"], full.reader
+    at_once = await reader.histories("main", keys, 9_000, 10)
+    assert [window.version for window in at_once] == [9, 0, 9_000, 0, 9]
+    assert at_once == [await reader.history("main", key, as_of=9_000, limit=10) for key in keys]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,19 @@ def test_a_read_has_no_body() -> None:
     head, body = parts(Requests(task(kind="get"), 0).next())
     assert head[0] == "GET /events?after=7 HTTP/1.1"
     assert body == b""
+
+
+def test_a_question_is_drawn_from_those_of_its_connection_alone() -> None:
+    asking = replace(task(kind="get"), kind="ask", connections=2, bodies=["[0]", "[1]", "[2]"])
+    sent = [[parts(one.next()) for _ in range(40)] for one in map(asking_as(asking), range(2))]
+    assert [{body for _, body in each} for each in sent] == [{b"[0]", b"[2]"}, {b"[1]"}]
+    head, _ = sent[0][0]
+    assert head[0] == "POST /events?after=7 HTTP/1.1"
+    assert "content-type: application/json" in head
+
+
+def asking_as(asking: Task) -> Callable[[int], Requests]:
+    return lambda number: Requests(asking, number)
 
 
 async def test_a_connection_sends_again_until_the_window_ends() -> None:

@@ -1,0 +1,105 @@
+"""Reading: what was read for the last answer is read at once, and only what is asked for counts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+import pytest
+
+from bench.history import NAME, generated
+from bench.story import GATE, START
+from contracts.event import HistoryPage
+from services.gatekeeper.backtesting import Remembered
+from services.gatekeeper.drafting import Draft
+from services.gatekeeper.folding import DECISION, fold
+from services.gatekeeper.reading import Reader
+
+LATER = START + timedelta(days=365)
+
+
+class Counted(Remembered):
+    """Counts the requests, each with what it asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[list[str]] = []
+
+    async def histories(
+        self, ledger: str, subjects: Sequence[str], *, as_of: str | None = None
+    ) -> list[HistoryPage]:
+        self.asked.append(list(subjects))
+        return await super().histories(ledger, subjects, as_of=as_of)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_who_remembers_reads_the_same_as_who_does_not(seed: int) -> None:
+    history, growing = await generated(random.Random(seed), 120), Counted()
+    remembering, forgetful = Reader(growing, "main", [NAME]), 0
+    for event in history.events:
+        if event.type == DECISION:
+            release, now = event.data["decision"]["release"], event.recorded
+            growing.asked = []
+            read = await remembering.read(release, GATE, now)
+            known, growing.asked = len(growing.asked), []
+            assert read == await Reader(growing, "main", [NAME]).read(release, GATE, now)
+            forgetful += len(growing.asked) - known
+        growing.extend([event])
+    assert forgetful > 200  # requests that were saved
+
+
+async def test_the_second_time_all_is_read_in_one_request() -> None:
+    history = Counted()
+    history.extend((await generated(random.Random(4), 16)).events)
+    reader = Reader(history, "main", [NAME])
+    first = await reader.read("pay-0", GATE, LATER)
+    assert len(history.asked) > 2
+    history.asked = []
+    assert await reader.read("pay-0", GATE, LATER) == first
+    assert [sorted(asked) for asked in history.asked] == [sorted(first.facts.read_set)]
+
+
+async def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gatekeeper.reading._REMEMBERED", 2)
+    history = Counted()
+    history.extend((await generated(random.Random(5), 32)).events)
+    reader = Reader(history, "main", [NAME])
+    for release in ("pay-0", "pay-1", "pay-2", "pay-1"):
+        history.asked = []
+        await reader.read(release, GATE, LATER)
+    assert len(history.asked) == 1  # still remembered
+    history.asked = []
+    await reader.read("pay-0", GATE, LATER)
+    assert len(history.asked) > 1
+
+
+@pytest.mark.parametrize("seed", range(10, 30))
+async def test_a_draft_says_what_a_fold_from_scratch_says(seed: int) -> None:
+    chance = random.Random(seed)
+    history = await generated(chance, 24)
+    keys = sorted({key for event in history.events for key in event.versions})
+    keys += ["identity:acme:nobody", "release:unheard-of"]
+    chance.shuffle(keys)
+    cut = str(chance.randrange(40, len(history.events)))
+    reader, read = Reader(history, "main", [NAME]), list[HistoryPage]()
+
+    async def pages(subjects: Iterable[str]) -> list[HistoryPage]:
+        found = await reader.histories(subjects, cut)
+        read.extend(found)
+        return found
+
+    draft = Draft("pay-0", GATE, pages)
+    while keys:
+        taken, keys = keys[: (size := chance.randrange(1, 12))], keys[size:]
+        assert await draft.add(taken)
+        assert not await draft.add(taken)
+        assert draft.facts == fold("pay-0", GATE, read)
+
+
+async def test_a_release_that_nobody_has_named_is_a_fact_too() -> None:
+    reader = Reader(await generated(random.Random(6), 8), "main", [NAME])
+    draft = Draft("pay-0", GATE, reader.histories)
+    await draft.add(["release:pay-0"])
+    await draft.add(["release:unheard-of"])
+    assert list(draft.facts.others) == ["unheard-of"]
