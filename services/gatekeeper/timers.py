@@ -119,9 +119,10 @@ class Timers:
         try:
             found = await redecide(self._decider, claim.release, claim.gate)
         except Exception as error:  # noqa: BLE001 - one gate that cannot be judged stops no other
-            trace = None if isinstance(error, Problem) else error
-            _log.warning("gate.not_judged", release=claim.release, gate=claim.gate,
-                         reason=str(error), exc_info=trace)  # fmt: skip
+            busy, trace = isinstance(error, Conflict), None if isinstance(error, Problem) else error
+            tell = _log.info if busy else _log.warning  # what moves that often is judged again soon
+            tell("gate.not_judged", release=claim.release, gate=claim.gate,
+                 reason=str(error), exc_info=trace)  # fmt: skip
             metrics.count("rlg_gate_rejudged_total", cause=claim.cause, outcome="failed")
             await self._store.put_off(claim, RETRY_SECONDS)
             return
