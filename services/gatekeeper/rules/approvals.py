@@ -40,7 +40,10 @@ def _count(ballot: Ballot, facts: Facts, as_of: datetime, known: set[str]) -> Ba
     rule = ballot.rule
     holders = facts.holders(rule.roles, as_of)
     votes = _votes(facts, rule)
-    in_person = {facts.people.key(v.principal) for v in votes if _in_person(v, rule, facts)}
+    in_person = {
+        facts.people.key(vote.principal)
+        for vote in votes if facts.delegations and _in_person(vote, rule, facts)
+    }  # fmt: skip
     for vote in votes:
         if vote.behalf is not None:
             _for_another(vote, ballot, facts, as_of, in_person)

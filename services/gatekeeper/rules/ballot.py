@@ -63,20 +63,18 @@ def free(
     `silent`: people whose delegates are, because they have spoken in person.
     """
     rule, people = ballot.rule, facts.people
-    may = [(person, person) for person in holders]
-    may += [
-        (given.delegate, given.delegator)
+    delegates = [
+        given.delegate
         for given in standing(facts, as_of)
         if given.role in rule.roles
         and four_eyes.tied(given.delegator, rule, facts) is None
-        and people.key(given.delegator) not in silent
+        and people.key(given.delegator) not in {*silent, *ballot.yes}
     ]
     return words.unique(
-        person for person, place in may
-        if people.key(place) not in ballot.yes
-        and people.key(person) not in ballot.yes
-        and four_eyes.tied(person, rule, facts) is None
-    )  # fmt: skip
+        person
+        for person in (*holders, *delegates)
+        if people.key(person) not in ballot.yes and four_eyes.tied(person, rule, facts) is None
+    )
 
 
 def share_out(ballots: Iterable[Ballot], facts: Facts) -> None:
@@ -99,10 +97,11 @@ def share_out(ballots: Iterable[Ballot], facts: Facts) -> None:
 
 def _one_voice(group: list[Ballot], facts: Facts) -> None:
     """Let whoever speaks for somebody be one with them, so that neither counts beside the other."""
+    if not facts.delegations:
+        return
     voices = one_voice((vote for ballot in group for vote in ballot.yes.values()), facts)
-    if voices:
-        for ballot in group:
-            merged: dict[str, Approval] = {}
-            for person, vote in ballot.yes.items():
-                merged.setdefault(voices.get(person, person), vote)
-            ballot.yes = merged
+    for ballot in group:
+        merged: dict[str, Approval] = {}
+        for person, vote in ballot.yes.items():
+            merged.setdefault(voices.get(person, person), vote)
+        ballot.yes = merged
