@@ -12,7 +12,7 @@ import hashlib
 import uuid
 from typing import TYPE_CHECKING
 
-from contracts.payloads.control import PolicyActivated, PolicyProposed
+from contracts.payloads.policies import PolicyActivated, PolicyProposed
 from contracts.problem import Conflict
 from services.gatekeeper.active import newest
 from services.gatekeeper.deciding import SOURCE, TRIES, Decider, envelope

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from contracts.catalogue import type_of
 from contracts.event import HistoryPage, RecordedEvent, parse_time
-from contracts.payloads.control import PolicyActivated, PolicyRetired
+from contracts.payloads.policies import PolicyActivated, PolicyRetired
 from contracts.problem import Unavailable
 from services.gatekeeper import policy
 from services.gatekeeper.facts import Facts

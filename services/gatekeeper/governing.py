@@ -13,7 +13,7 @@ from datetime import datetime
 
 from contracts import ijson, subject
 from contracts.event import HistoryPage, Receipt, format_time
-from contracts.payloads.control import (
+from contracts.payloads.policies import (
     PolicyActivated,
     PolicyApproved,
     PolicyBacktested,

@@ -84,8 +84,7 @@ class PoliciesApi:
         """Say whether a YAML text is a policy that passes its tests, with every fault at once."""
         self._who(request, "read")
         text = _text(await request.body())
-        faults = await self._governing.trials.check(text)
-        if faults:
+        if faults := await self._governing.trials.check(text):
             return Validation(valid=False, problems=faults)
         found = await asyncio.to_thread(policy.load, text)
         gates, tests = [gate.id for gate in found.document.gates], len(found.document.tests)
@@ -95,10 +94,10 @@ class PoliciesApi:
     async def lint(self, request: Request) -> Lint:
         """Say what in a YAML text is valid and odd: rules that nobody can satisfy, or is asked."""
         self._who(request, "read")
-        try:
-            found = await asyncio.to_thread(policy.load, _text(await request.body()))
-        except policy.PolicyFaultsError as error:
-            return Lint(valid=False, problems=error.faults, warnings=[])
+        text = _text(await request.body())
+        if faults := await self._governing.trials.check(text):
+            return Lint(valid=False, problems=faults, warnings=[])
+        found = await asyncio.to_thread(policy.load, text)
         roles = sorted({role for gate in found.document.gates for role in gate.roles()})
         holders = await self._decider.reader.holders(roles, clock.now())
         warnings = [LintWarning.model_validate(each, from_attributes=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from contracts.catalogue import type_of
 from contracts.event import HistoryPage, RecordedEvent
-from contracts.payloads.control import (
+from contracts.payloads.policies import (
     PolicyActivated,
     PolicyApproved,
     PolicyBacktested,

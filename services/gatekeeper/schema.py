@@ -29,7 +29,7 @@ from services.gatekeeper.rules.schema import (
     Slug,
     Title,
     Veto,
-    is_duration,
+    duration,
     leaves,
 )
 
@@ -163,13 +163,20 @@ class Param(Part):
         fits = {
             "integer": isinstance(value, int),
             "number": isinstance(value, int | float),
-            "duration": plain and is_duration(value),
+            "duration": plain and _is_duration(value),
             "text": plain,
             "list": isinstance(value, list),
         }
         if not fits[self.type]:
             raise ValueError(f"the default is no {self.type}")
         return self
+
+
+def _is_duration(value: object) -> bool:
+    try:
+        return bool(duration(value))
+    except ValueError:
+        return False
 
 
 class Given(Part):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from contracts.event import HistoryPage, RecordedEvent
-from contracts.problem import Invalid
+from contracts.problem import Invalid, Unavailable
 from services.gatekeeper import testing
 from services.gatekeeper.backtesting import Remembered, backtest
 from services.gatekeeper.policy import PolicyFaultsError
@@ -27,6 +27,7 @@ from services.gatekeeper.reading import Histories
 MIB = 1024 * 1024
 AT_ONCE = 2
 """Children of one process at a time; others wait for their turn."""
+MOST_WAITING = 20
 MOST_FAULTS = 1000
 _ROOT = Path(__file__).parents[2]
 _START = 20.0
@@ -46,7 +47,7 @@ class Trials:
         """
         self._ledger, self._name = ledger, name
         self._seconds, self._memory = seconds, memory
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._turn, self._asked = asyncio.Semaphore(AT_ONCE), 0
 
     async def check(self, text: str, file: str = "policy.yaml") -> list[str]:
         """Return every fault of a text, its failing tests included."""
@@ -66,7 +67,18 @@ class Trials:
         return Table.model_validate(answer["table"])
 
     async def _run(self, question: _Json) -> _Json:
-        """Return the child's answer. Raises `Invalid` when it comes to none within its bounds."""
+        """Return the child's answer. Raises `Invalid` when it comes to none within its bounds,
+        `Unavailable` when too many wait.
+        """
+        if self._asked >= AT_ONCE + MOST_WAITING:
+            raise Unavailable("too many drafts are being tried; try again", retry_after_seconds=10)
+        self._asked += 1
+        try:
+            return await self._take_turn(question)
+        finally:
+            self._asked -= 1
+
+    async def _take_turn(self, question: _Json) -> _Json:
         async with self._turn:
             child = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", __name__, str(self._seconds), str(self._memory),

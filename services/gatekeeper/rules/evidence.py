@@ -62,17 +62,15 @@ def _groups(rule: Evidence, facts: Facts, found: _Findings) -> dict[str, list[Re
     """Return the newest record of each series by target; note what is about other things."""
     targets = _targets(rule, facts)
     newest: dict[tuple[str, str], Record] = {}
-    known: dict[str, list[str]] = {}  # about what → the targets that it hits
+    hits: dict[str, list[str]] = {}  # about what → the targets that it hits
     for record in facts.evidence:
         if record.kind != rule.kind or (rule.name or rule.plan or record.series) != record.series:
             continue
-        hits = known.get(record.about)
-        if hits is None:
-            hits = [target for target in targets if _is_about(record, target, rule, facts)]
-            known[record.about] = hits
-        if targets and not hits:
+        if record.about not in hits:
+            hits[record.about] = [t for t in targets if _is_about(record, t, rule, facts)]
+        if targets and not hits[record.about]:
             found.void.append(NotCounted(position=record.stamp.position, reason=_stray(record)))
-        for target in hits:
+        for target in hits[record.about]:
             newest[target, record.series] = record
     return {t: [r for (about, _), r in newest.items() if about == t] for t in targets}
 

@@ -41,16 +41,12 @@ _SPAN = re.compile(r"([1-9]\d{0,3})([mhdw])", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def _duration(value: object) -> timedelta:
+def duration(value: object) -> timedelta:
+    """Read a duration as documents write it."""
     match = _SPAN.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("is not a duration such as 15m, 48h, 30d or 2w")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
-def is_duration(value: object) -> bool:
-    """Say whether a value is a duration as documents write it."""
-    return isinstance(value, str) and _SPAN.fullmatch(value) is not None
 
 
 def _expression(scope: cel.Scope) -> BeforeValidator:
@@ -67,7 +63,7 @@ def _expression(scope: cel.Scope) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(duration)]
 Condition = Annotated[str, _expression("when")]
 Threshold = Annotated[str, _expression("metrics")]
 Expression = Annotated[str, _expression("rule")]

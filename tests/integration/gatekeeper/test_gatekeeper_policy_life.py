@@ -132,7 +132,7 @@ async def test_a_permit_ends_when_another_text_begins(governed: Governed) -> Non
     begins = clock.now() + timedelta(minutes=5)
     path = await governed.ready(strict)
     await governed.post(f"{path}/activation", BEA, effective_from=format_time(begins))
-    asked = {"release": "pay-1.42", "gate": "deploy:production"}
+    asked: dict[str, Any] = {"release": "pay-1.42", "gate": "deploy:production"}
     made = await governed.house.gatekeeper.post("/v1/decisions?permit=true", asked)
     assert parse_time(made["permit"]["not_after"]) == parse_time(format_time(begins))
 

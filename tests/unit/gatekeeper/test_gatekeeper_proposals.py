@@ -28,7 +28,9 @@ class Life(Told):
         return self.say("proposed", author, via, **said)
 
     def backtest(self) -> Life:
-        sums = dict.fromkeys(("decisions", "covered", "changed", "failed", "blocked"), 0)
+        sums: dict[str, Any] = dict.fromkeys(
+            ("decisions", "covered", "changed", "failed", "blocked"), 0
+        )
         return self.say("backtested", ADA, first=1, last=9, table_sha256=SHA, **sums)
 
     def approve(self, who: str, named: str | None = None, via: str | None = CONSOLE) -> Life:
@@ -39,9 +41,8 @@ class Life(Told):
         return found
 
 
-def governed(*holders: str, count: int = 2, **links: str) -> Governance:
-    people = People({account.replace("_", ":"): person for account, person in links.items()})
-    return Governance("gov", count, holders or (ADA, BEA, CYD), people)
+def governed(*holders: str, count: int = 2, links: dict[str, str] | None = None) -> Governance:
+    return Governance("gov", count, holders or (ADA, BEA, CYD), People(links or {}))
 
 
 def test_two_people_and_a_backtest_are_enough() -> None:
@@ -59,22 +60,22 @@ def test_two_people_and_a_backtest_are_enough() -> None:
     [
         (EVE, {}, "eve does not hold gov"),
         (ADA, {}, "ada proposed it, and somebody else approves"),
-        ("sso:7", {"sso_7": ADA}, "7 proposed it, and somebody else approves"),
+        ("sso:7", {"sso:7": ADA}, "7 proposed it, and somebody else approves"),
         ("other:ada", {}, "ada proposed it, and somebody else approves"),
     ],
 )
 def test_some_approvals_do_not_count(who: str, links: dict[str, str], why: str) -> None:
     life = Life().propose().backtest().approve(who)
-    by = governed(ADA, BEA, "sso:7", "other:ada", **links)
+    by = governed(ADA, BEA, "sso:7", "other:ada", links=links)
     assert fault(life.one(), who, by) == why
     assert missing(life.one(), by) == [f"1 more approval {APPROVERS}"]
 
 
 def test_two_accounts_of_one_person_count_once() -> None:
     life = Life().propose("service:gatekeeper", None).backtest().approve(BEA).approve("sso:9")
-    by = governed(BEA, "sso:9", sso_9=BEA)
+    by = governed(BEA, "sso:9", links={"sso:9": BEA})
     assert missing(life.one(), by) == [f"1 more approval {APPROVERS}"]
-    assert missing(life.approve(CYD).one(), governed(BEA, "sso:9", CYD, sso_9=BEA)) == []
+    assert missing(life.approve(CYD).one(), governed(BEA, "sso:9", CYD, links={"sso:9": BEA})) == []
 
 
 def test_a_text_from_a_file_has_no_author_and_takes_one_more() -> None:

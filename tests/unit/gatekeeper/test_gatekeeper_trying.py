@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 
-from contracts.problem import Invalid
+from contracts.problem import Invalid, Unavailable
+from services.gatekeeper import trying
 from services.gatekeeper.activating import activate
 from services.gatekeeper.backtesting import Remembered, backtest
 from services.gatekeeper.deciding import Decider
@@ -72,6 +74,15 @@ async def test_time_is_bounded_and_its_bound_is_what_ends_it() -> None:
     said = await checked(bomb(doubled(27)), seconds=3, memory=16 * 1024 * MIB)
     assert said == "the policy came to no answer within 3 s and 16384 MiB"
     assert time.monotonic() - start < 30
+
+
+async def test_of_many_drafts_at_once_some_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trying, "MOST_WAITING", 1)
+    trials = Trials(MemoryLedger(Guarded()), "main")
+    asked = [trials.check(document(ONE)) for _ in range(5)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert answers[:3] == [[], [], []]
+    assert [type(one) for one in answers[3:]] == [Unavailable, Unavailable]
 
 
 @pytest.mark.parametrize("text", ["\0", "[" * 90_000, "a: &x [*x]", "- " * 40_000, "? " * 40_000])
