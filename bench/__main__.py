@@ -24,6 +24,7 @@ from bench import (
     read,
     readmodels,
     relay,
+    replay,
     seal,
     verify,
 )
@@ -35,9 +36,11 @@ BENCHES = {bench.NAME: bench.run for bench in _ALL} | {
     readmodels.RUNNER: readmodels.run_runner,
     readmodels.REBUILD: readmodels.run_rebuild,
 }
-TOOLS = {explain.NAME: explain.run}
+TOOLS = {explain.NAME: explain.run, replay.NAME: replay.run}
 """Not run unless asked for: they measure nothing."""
-EVENTS = dict.fromkeys((readmodels.RUNNER, readmodels.REBUILD), readmodels.EVENTS)
+EVENTS = dict.fromkeys((readmodels.RUNNER, readmodels.REBUILD), readmodels.EVENTS) | {
+    replay.NAME: replay.EVENTS
+}
 MANY_EVENTS = 500_000
 """Where `EVENTS` says nothing else."""
 
