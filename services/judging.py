@@ -15,6 +15,7 @@ from services.gatekeeper.backtesting import Backtest, Remembered, backtest
 from services.gatekeeper.policy import Policy, PolicyFaultsError, load
 from services.gatekeeper.reading import Reader
 from services.gatekeeper.replaying import Replayed, replay_all
+from services.gatekeeper.rules import words
 from services.gatekeeper.testing import check
 from services.kit.remote import Client, HttpLedger
 from services.kit.settings import SettingsError
@@ -108,8 +109,8 @@ def check_files(
             bad = True
             run.say(f"{file}:1:1 cannot be read: {error}")
         else:
-            ref, tests = found.ref, len(found.document.tests)
-            run.say(f"{file}: {ref.name} version {ref.version} is good, {tests} tests passed")
+            ref, tests = found.ref, words.count(len(found.document.tests), "test")
+            run.say(f"{file}: {ref.name} version {ref.version} is good, {tests} passed")
     if bad:
         raise typer.Exit(1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from services.gatekeeper.activating import read_folder
 from services.gatekeeper.folds import HANDLERS
@@ -12,6 +13,7 @@ from services.gatekeeper.policy import PolicyFaultsError, load
 from services.gatekeeper.rules.schema import Approvals, Evidence
 from services.gatekeeper.samples import SAMPLES
 from services.gatekeeper.testing import check
+from services.judging import policies
 from tests.unit.gatekeeper.guarded import document
 from tests.unit.gatekeeper.told import GATE
 
@@ -139,3 +141,21 @@ def test_nothing_is_put_into_expressions_and_tests() -> None:
     cel = "{id: c, type: cel, unmet: no, expr: \"release.id == '$n'\"}"
     text = document(cel, head="params: {n: {type: text, default: x}}\n")
     assert any("params.n: is used by no rule" in fault for fault in faults(text))
+
+
+def test_the_command_names_every_fault_of_every_file_and_says_by_its_exit_code(
+    tmp_path: Path,
+) -> None:
+    good, bad, none = tmp_path / "good.yaml", tmp_path / "bad.yaml", tmp_path / "none.yaml"
+    good.write_text(document(SRE) + case(CLEAN, "{verdict: pending}"))
+    bad.write_text("kind: Nothing\n")
+    runner = CliRunner()
+    fine = runner.invoke(policies, ["check", str(good)])
+    assert (fine.exit_code, fine.output) == (
+        0, f"{good}: guard version 1 is good, 1 test passed\n",
+    )  # fmt: skip
+    said = runner.invoke(policies, ["check", str(good), str(bad), str(none)])
+    assert said.exit_code == 1
+    assert f"{bad}:1:1 kind: Input should be 'ReleasePolicy'" in said.output
+    assert f"{bad}:1:1 gates: Field required" in said.output
+    assert f"{none}:1:1 cannot be read" in said.output
