@@ -169,6 +169,11 @@ def subjects_of(event: Event) -> list[str]:
     return _find_subjects(event) if event.reading is None else list(event.reading.subjects)
 
 
+def named_by_payload(event: Event) -> list[str]:
+    """Return the subjects that the payload of a type of ours names. Raises `Invalid`."""
+    return list(_payload(event).subjects())
+
+
 def _find_subjects(event: Event) -> list[str]:
     named = [] if event.subject is None else [event.subject]
     if event.type.startswith(OURS):

@@ -89,7 +89,12 @@ class Asked:
             )
         if not asked:
             return _not_applicable(stage, rule, self._facts)
-        found = self._judged(stage, rule)
+        try:
+            found = self._judged(stage, rule)
+        except OverflowError:  # a time at the edge of the calendar, and a span beyond it
+            reason = "a time that somebody has sent is too far away to be reckoned with"
+            answer = Answer("error", reason, "times within the calendar", "no answer")
+            return answer.told(stage.id, rule, rule.id)
         return waived(rule, _explained(rule, self._facts, found), self._facts, self._as_of)
 
     def _judged(self, stage: Stage, rule: AnyRule) -> RuleResult:  # noqa: C901, PLR0911 - one case a type

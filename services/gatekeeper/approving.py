@@ -1,7 +1,8 @@
 """Approving: a person says yes, no or neither; it is recorded as theirs, the gate judged again.
 
 Who it is comes from the authenticated request, never from its body. The approval is a fact whatever
-becomes of the decision: rules say whether it counts, so it is recorded without an expectation.
+becomes of the decision: rules say whether it counts. It is appended to the release as it was read,
+so that nobody says yes to a scope or a candidate that they have not seen.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from contracts.problem import (
     Invalid,
     NotFound,
     PreconditionFailed,
+    TooLarge,
     Unavailable,
 )
 from services.gatekeeper.applying import Asked
@@ -31,6 +33,9 @@ from services.gatekeeper.policy import Applied
 from services.gatekeeper.rules import delegation, words
 from services.kit import clock
 from services.kit.identity import Principal
+
+TRIES = 30
+"""Whenever a history has moved, somebody else was heard; so many speak at once at the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +85,42 @@ async def cast(decider: Decider, person: Principal, vote: Vote) -> Cast:
     """
     if not is_person(person.id, person.via):
         raise Forbidden(f"{person.id} is a key; only a person can approve or reject")
-    judged = await decider.dry_run(vote.release, vote.gate)
+    receipt = await _record(decider, person, vote)
+    try:
+        return Cast(receipt, await decider.decide(vote.release, vote.gate))
+    except (Conflict, Unavailable, TooLarge):
+        return Cast(receipt, None)
+
+
+async def _record(decider: Decider, person: Principal, vote: Vote) -> Receipt:
+    """Append a vote about the release as it was read: what moves meanwhile is looked at again."""
+    key, moved = f"release:{vote.release}", Conflict()
+    for _ in range(TRIES):
+        judged = await decider.dry_run(vote.release, vote.gate)
+        event = envelope(await _said(decider, person, vote, judged), key, stamp())
+        try:
+            return await decider.append(event, {key: judged.decision.read_set[key]}, person)
+        except Conflict as conflict:
+            moved = conflict
+    detail = f"{vote.release} moved {TRIES} times meanwhile; say it again"
+    raise Conflict(detail, actual=moved.members.get("actual", {}))
+
+
+async def _said(
+    decider: Decider, person: Principal, vote: Vote, judged: Judged
+) -> ApprovalDecided | ApprovalAbstained:
     roles, behalf = _roles(judged, person, vote.on_behalf_of)
     seen = await what_was_seen(decider, vote, judged)
     known = judged.facts.requests.get(vote.gate) or str(uuid.uuid4())
     said: dict[str, object] = {"approval_id": known, "release_id": vote.release, "gate": vote.gate,
                                "principal": person.id, **seen}  # fmt: skip
-    payload: ApprovalDecided | ApprovalAbstained
     if vote.decision == "abstained":
         said |= {"reason": vote.comment} if vote.comment else {}
-        payload = ApprovalAbstained.model_validate(said)
-    else:
-        said |= {"comment": vote.comment} if vote.comment else {}
-        said |= {"on_behalf_of": behalf} if behalf else {}
-        said |= {"decision": vote.decision, "roles": roles}
-        payload = ApprovalDecided.model_validate(said)
-    event = envelope(payload, f"release:{vote.release}", stamp())
-    receipt = await decider.append(event, None, person)
-    try:
-        return Cast(receipt, await decider.decide(vote.release, vote.gate))
-    except (Conflict, Unavailable):
-        return Cast(receipt, None)
+        return ApprovalAbstained.model_validate(said)
+    said |= {"comment": vote.comment} if vote.comment else {}
+    said |= {"on_behalf_of": behalf} if behalf else {}
+    said |= {"decision": vote.decision, "roles": roles}
+    return ApprovalDecided.model_validate(said)
 
 
 def statement(seen: Recorded) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import uuid
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from contracts.event import Receipt
 from contracts.payloads.board import (
@@ -23,7 +24,7 @@ from contracts.payloads.board import (
 )
 from contracts.payloads.model import Payload
 from contracts.problem import Conflict, Forbidden, Invalid, NotFound
-from services.gatekeeper.approving import Vote, what_was_seen
+from services.gatekeeper.approving import TRIES, Vote, what_was_seen
 from services.gatekeeper.deciding import Decider, Judged, envelope, stamp
 from services.gatekeeper.folding import fold
 from services.gatekeeper.people import is_person
@@ -34,10 +35,11 @@ from services.gatekeeper.rules.schema import Board
 from services.kit import clock
 from services.kit.identity import Principal
 
-TRIES = 30
-"""Whenever a session has moved, somebody else was heard; so many speak at once at the most."""
 _HEAD = 2**62
 """Later than everything."""
+_Says: TypeAlias = Callable[[Session], Payload]
+"""What somebody says, given the session as it stands."""
+_NOTHING: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Boards:
         items = [AgendaItem(release_id=release, gate=gate) for release, gate in agenda]
         payload = BoardOpened(session_id=id_, board=board, chair=who.id, agenda=items)
         try:
-            return id_, await self._append(who, id_, payload, 0)
+            return id_, await self._append(who, id_, payload, {f"board:{id_}": 0})
         except Conflict as conflict:
             actual = conflict.members.get("actual", {})
             raise Conflict(f"there is a session {id_} already", actual=actual) from None
@@ -100,9 +102,21 @@ class Boards:
         _person(who)
         session, _ = await self._session(id_)
         _on_agenda(session, vote.release, vote.gate)
-        judged = await self._decider.dry_run(vote.release, vote.gate)
-        _member(who, judged, session.board, "/gate")
-        seen = await what_was_seen(self._decider, vote, judged)
+        key = f"release:{vote.release}"
+        for _ in range(TRIES):
+            judged = await self._decider.dry_run(vote.release, vote.gate)
+            _member(who, judged, session.board, "/gate")
+            seen = await what_was_seen(self._decider, vote, judged)
+            say, as_read = self._ballot(who, id_, vote, seen), {key: judged.decision.read_set[key]}
+            try:
+                return await self._say(who, id_, say, as_read)
+            except Conflict as conflict:
+                if key not in conflict.members.get("actual", {}):
+                    raise
+        raise Conflict(f"{vote.release} moved {TRIES} times meanwhile; say it again", actual={})
+
+    @staticmethod
+    def _ballot(who: Principal, id_: str, vote: Vote, seen: dict[str, str]) -> _Says:
         reason = {"reason": vote.comment} if vote.comment else {}
 
         def payload(now: Session) -> Payload:
@@ -112,7 +126,7 @@ class Boards:
                 "session_id": id_, "release_id": vote.release, "gate": vote.gate,
                 "principal": who.id, "vote": vote.decision} | reason | seen)  # fmt: skip
 
-        return await self._say(who, id_, payload)
+        return payload
 
     async def recuse(
         self, who: Principal, id_: str, release: str, gate: str, reason: str
@@ -157,9 +171,12 @@ class Boards:
         return Seen(session, session.there(end), items, minutes[0] if minutes else None)
 
     async def _say(
-        self, who: Principal, id_: str, payload: Callable[[Session], Payload]
+        self, who: Principal, id_: str, payload: _Says, as_read: Mapping[str, int] = _NOTHING
     ) -> Receipt:
-        """Append what somebody says while the session is open and as it was read."""
+        """Append what somebody says while the session is open and as it was read.
+
+        `as_read`: what else must not have moved; where it has, that `Conflict` is raised.
+        """
         moved = Conflict()
         async with self._locks.setdefault(id_, asyncio.Lock()):
             for _ in range(TRIES):
@@ -167,9 +184,10 @@ class Boards:
                 if session.closed:
                     raise Conflict(f"session {id_} was closed at {session.closed.position}")
                 try:
-                    return await self._append(who, id_, payload(session), version)
+                    expect = {f"board:{id_}": version, **as_read}
+                    return await self._append(who, id_, payload(session), expect)
                 except Conflict as conflict:
-                    if "actual" not in conflict.members:
+                    if not (actual := conflict.members.get("actual")) or as_read.keys() & actual:
                         raise
                     moved = conflict
         detail = f"session {id_} moved {TRIES} times meanwhile; say it again"
@@ -182,9 +200,10 @@ class Boards:
             raise NotFound(f"there is no session {id_}")
         return session, page.version
 
-    async def _append(self, who: Principal, id_: str, payload: Payload, version: int) -> Receipt:
-        key = f"board:{id_}"
-        return await self._decider.append(envelope(payload, key, stamp()), {key: version}, who)
+    async def _append(
+        self, who: Principal, id_: str, payload: Payload, expect: dict[str, int]
+    ) -> Receipt:
+        return await self._decider.append(envelope(payload, f"board:{id_}", stamp()), expect, who)
 
 
 def _person(who: Principal) -> None:

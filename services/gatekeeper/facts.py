@@ -70,7 +70,7 @@ class Facts:
     vetoes: dict[str, Veto] = field(default_factory=dict)
     evidence: list[Evidence] = field(default_factory=list)
     deployments: dict[str, Deployment] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, list[str]] = field(default_factory=dict)
     """Artifact → the change that it was built from."""
     holdings: list[Holding] = field(default_factory=list)
     """Those that ended too."""
@@ -108,7 +108,7 @@ class Facts:
     def changes(self) -> tuple[str, ...]:
         """Return the changes of the candidate: those it names and those it was built from."""
         named = self.candidate.changes if self.candidate else ()
-        built = (self.sources[a] for a in self.artifacts() if a in self.sources)
+        built = (change for a in self.artifacts() for change in self.sources.get(a, ()))
         return tuple(dict.fromkeys((*named, *built)))
 
     def authors(self) -> dict[str, list[Tie]]:

@@ -56,6 +56,7 @@ def fold(release: str, gate: str, pages: Iterable[HistoryPage]) -> Facts:
     for name, events in theirs.items():
         facts.others[name] = _take_all(Facts(name, gate), events)
         facts.removed += facts.others[name].removed
+    facts.removed.sort()  # whatever the order in which it was read
     return facts
 
 

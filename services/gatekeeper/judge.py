@@ -22,6 +22,7 @@ from services.gatekeeper.rules.break_glass import Broken
 from services.gatekeeper.rules.schema import Rule
 
 ENGINE = "release-ledger-gatekeeper/5"
+NOT_COUNTED = 50
 LIBRARIES = {"cel": cel.VERSION, "tzdata": zones.TZDATA}
 """What else answers depend on."""
 _CLOSED = Rule(id="release-open", title="The release is open")
@@ -79,7 +80,15 @@ def _results(facts: Facts, policy: Applied | NoPolicy, as_of: datetime) -> list[
     found += [_doubted(facts, first)] if facts.doubts else []
     if gate.break_glass and (due := break_glass.overdue(gate.break_glass, facts, as_of)):
         found.append(due.told(first, _REVIEWED, break_glass.TITLE))
-    return found + [asked.result(stage, rule) for stage, rule in gate.rules()]
+    return found + [_bounded(asked.result(stage, rule)) for stage, rule in gate.rules()]
+
+
+def _bounded(result: RuleResult) -> RuleResult:
+    """Keep the newest of what did not count: a decision must fit into an event."""
+    if len(result.not_counted) <= NOT_COUNTED:
+        return result
+    newest = sorted(result.not_counted, key=lambda each: each.position)[-NOT_COUNTED:]
+    return result.model_copy(update={"not_counted": newest})
 
 
 def _verdict(results: list[RuleResult]) -> Verdict:

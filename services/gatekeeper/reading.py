@@ -189,11 +189,12 @@ def _asked(gate: Gate, draft: Facts) -> list[str]:
 
 def _people(draft: Facts) -> list[str]:
     """Return the histories of everybody who has done or said something, and where they lead."""
-    who = {tie.who for tie in draft.ties} | {vote.principal for vote in draft.approvals}
+    spoken = [vote for vote in draft.approvals if vote.fault is None or vote.abstained]
+    who = {tie.who for tie in draft.ties} | {vote.principal for vote in spoken}
     who |= {one.principal for one in draft.invocations} | {one.reviewer for one in draft.reviews}
     who |= {waiver.approver for waiver in draft.waivers.values()}
-    who |= {vote.behalf for vote in draft.approvals if vote.behalf}
-    who |= {vote.principal for vote in draft.board_votes}
+    who |= {vote.behalf for vote in spoken if vote.behalf}
+    who |= {vote.principal for vote in draft.board_votes if vote.fault is None}
     who |= {who for session in draft.sessions.values() for _, who, _ in session.presence}
     who |= {who for session in draft.sessions.values() for _, who in session.recused}
     who |= set(draft.people.links.values()) | set(draft.people.links)

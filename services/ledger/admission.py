@@ -43,8 +43,8 @@ GOVERNED = frozenset({
     "permit", "role", "policy", "calendar", "control", "identity", "breakglass", "decision", "veto",
     "exception", "freeze", "board", "delegation", "proposal",
 })  # fmt: skip
-"""Kinds of subjects whose histories gates rest on: only types of the catalogue may name them, or
-anybody could move, and so hold up, every decision."""
+"""Kinds of subjects whose histories gates rest on: only types of the catalogue may name them, and
+only where their payload does, or anybody could move, and so hold up, every decision."""
 NEEDED = {
     **dict.fromkeys(OURS_ALONE, "act-as"),
     # Whoever hands out roles, or says whose an account is, decides who may approve; whoever lifts a
@@ -68,10 +68,22 @@ def refusal(event: Event, scopes: frozenset[str] = frozenset()) -> Forbidden | N
     if not event.type.startswith(OURS) and GOVERNED & _kinds(event):
         names = ", ".join(sorted(GOVERNED & _kinds(event)))
         return Forbidden(f"{event.type} is not of our catalogue and may not name: {names}")
+    if (astray := _astray(event)) is not None:
+        return Forbidden(
+            f"{event.type} is not about {astray} and may not stand in its history"
+        )
     needed = NEEDED.get(event.type)
     if needed is not None and needed not in scopes:
         return Forbidden(f"to write {event.type} needs the scope {needed}", scope=needed)
     return None
+
+
+def _astray(event: Event) -> str | None:
+    """Return the governed subject of the envelope that the payload of a type of ours leaves out."""
+    said = event.subject
+    if said is None or not event.type.startswith(OURS) or said.partition(":")[0] not in GOVERNED:
+        return None
+    return None if said in catalogue.named_by_payload(event) else said
 
 
 def _kinds(event: Event) -> set[str]:

@@ -102,8 +102,11 @@ def _wrote(kind: TieKind, who: str, repo: str, shas: list[str], stamp: Stamp) ->
 
 
 def _packaged(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
+    """Take what an artefact was built from: all that anybody says, so that nobody swaps authors."""
     if repo := event.data.get("repo"):
-        facts.sources[event.data["digest"]] = f"{repo}@{event.data['commit_sha']}"
+        built = facts.sources.setdefault(event.data["digest"], [])
+        if (change := f"{repo}@{event.data['commit_sha']}") not in built:
+            built.append(change)
 
 
 def _deployment(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:

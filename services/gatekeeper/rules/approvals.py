@@ -101,8 +101,11 @@ def _without_role(
 
 
 def _votes(facts: Facts, rule: Approvals) -> list[Approval]:
-    """Return the newest vote of each person about what is judged, and all votes that are void."""
-    newest: dict[str, Approval] = {}
+    """Return the newest vote of each person about what is judged, and all votes that are void.
+
+    What somebody says for another takes the place of nothing that they say for themselves.
+    """
+    newest: dict[tuple[str, str | None], Approval] = {}
     others: list[Approval] = []
     for vote in facts.approvals:
         if vote.gate != facts.gate:
@@ -110,13 +113,15 @@ def _votes(facts: Facts, rule: Approvals) -> list[Approval]:
         if vote.fault is not None or unbound(vote, rule, facts):
             others.append(vote)
             continue
-        known = newest.get(vote.principal)
+        known = newest.get(who := (vote.principal, vote.behalf))
         fresher = (
             known is None or vote.approved != known.approved or vote.stamp.at >= known.stamp.at
         )
         if fresher or not vote.approved:
-            newest[vote.principal] = vote
-    others = [v for v in others if not (v.abstained and v.principal in newest)]  # spoken since
+            newest[who] = vote
+    others = [
+        v for v in others if not (v.abstained and (v.principal, None) in newest)
+    ]  # spoken since
     return sorted([*newest.values(), *others], key=lambda vote: vote.stamp.position)
 
 
@@ -154,7 +159,7 @@ def _result(ballot: Ballot, facts: Facts) -> RuleResult:
     void = sorted([*ballot.void, *ballot.elsewhere()], key=lambda n: n.position)
     status, reason, satisfy = _verdict(ballot, mine, facts)
     if status == "pending" and void:
-        reason += "; not counted: " + "; ".join(words.unique(n.reason for n in void))
+        reason += words.not_counted(n.reason for n in void)
     used = sorted([*mine, *ballot.no], key=lambda vote: vote.stamp.position)
     ends = [end for vote in used for end in ballot.ends[vote.stamp.position]]
     return RuleResult(

@@ -185,7 +185,7 @@ def _result(
     void = [] if status == "pass" else found.void
     reason = "; ".join(words.unique(found.complaints.get(status, []))) or _good(found)
     if status == "pending" and void:
-        reason += "; not counted: " + "; ".join(words.unique(n.reason for n in void))
+        reason += words.not_counted(n.reason for n in void)
     return RuleResult(
         rule=rule.id,
         title=rule.title or f"{_noun(rule)[0].upper()}{_noun(rule)[1:]}",

@@ -46,14 +46,14 @@ def judge(rule: Soak, facts: Facts, as_of: datetime) -> Answer:
 
 
 def _since(digest: str, rule: Soak, facts: Facts) -> Deployment | None:
-    """Return the first success of an artefact since it last failed there."""
-    first: Deployment | None = None
+    """Return the earliest success of an artefact since it last failed there."""
+    first: Deployment | None = None  # by our clock: a stamp of the future is outdone by a later one
     shipped = {digest, facts.candidate.digest if facts.candidate else digest}
     for one in sorted(facts.deployments.values(), key=lambda d: d.stamp.position):
         if one.environment != rule.environment or one.digest not in shipped:
             continue
         if one.state == "success":
-            first = first or one
+            first = min(first or one, one, key=_begun)
         elif one.state in _TELLING:
             first = None
     return first

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
+_FEW = 5
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
@@ -59,6 +60,13 @@ def number(value: float) -> str:
 def unique(texts: Iterable[str]) -> list[str]:
     """Return each text once, in order."""
     return list(dict.fromkeys(texts))
+
+
+def not_counted(reasons: Iterable[str]) -> str:
+    """Return the end of a sentence that says what did not count: the first few reasons."""
+    said = unique(reasons)
+    more = [f"and {len(said) - _FEW} more"] if len(said) > _FEW else []
+    return "; not counted: " + "; ".join(said[:_FEW] + more)
 
 
 def _listed(names: Sequence[str], last: str) -> str:

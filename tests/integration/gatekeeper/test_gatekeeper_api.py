@@ -178,7 +178,7 @@ async def test_what_never_stands_still_is_a_conflict_that_says_what_moved(
 async def test_an_approval_stands_even_when_the_gate_cannot_be_judged_at_once(
     caller: Caller, ledger: MemoryLedger, told: Told
 ) -> None:
-    ledger.before_append = [told.risk] * TRIES
+    ledger.before_append = [lambda: None] + [told.risk] * TRIES
     body = (await caller.vote(ROSA)).json()
     assert (body["decision"], body["decision_id"]) == (None, None)
     assert body["position"] == body["approval"]["position"]
@@ -252,6 +252,24 @@ async def test_a_vote_on_what_has_moved_since_is_refused_and_the_gate_is_judged_
     assert fresh["decision_id"] != seen["decision_id"]
     voted = await caller.vote(ROSA, seen_decision=fresh["decision_id"])
     assert (voted.status_code, voted.json()["decision"]["decision"]) == (201, "allow")
+
+
+@pytest.mark.parametrize("looked", [True, False])
+async def test_a_vote_that_races_with_a_change_of_scope_is_about_the_new_one_or_refused(
+    caller: Caller,
+    told: Told,
+    ledger: MemoryLedger,
+    looked: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    seen = (await caller.decide()).json()["decision_id"]
+    change = {"release_id": RELEASE, "added": ["T-9"], "removed": [], "reason": "asked for"}
+    ledger.before_append = [lambda: told.tell("release.scope_changed.v1", change)]
+    answer = await caller.vote(ROSA, **({"seen_decision": seen} if looked else {}))
+    assert answer.status_code == (412 if looked else 201)
+    types = [e.type.removeprefix(OURS) for e in told.events]
+    changed = types.index("release.scope_changed.v1")
+    voted = [n for n, type_ in enumerate(types) if type_ == "approval.decided.v1"]
+    assert [n > changed for n in voted] == ([] if looked else [True])
 
 
 async def test_a_vote_carries_the_digest_of_the_decision_that_was_shown(

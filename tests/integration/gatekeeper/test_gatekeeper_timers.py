@@ -38,7 +38,7 @@ from tests.integration.gatekeeper.watch import (
 
 pytestmark = pytest.mark.postgres
 ROOT = Path(__file__).parents[3]
-MANY, SPREAD = 200, 20.0
+MANY, SPREAD = 100, 20.0
 """Timers, and the seconds over which they are due."""
 BUSY = 10.0
 """Seconds that a machine full of other work may add; alone, 99 % are judged within 2."""

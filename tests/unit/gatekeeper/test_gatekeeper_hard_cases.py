@@ -9,6 +9,7 @@ import pytest
 from contracts.event import format_time
 from services.gatekeeper.activating import activate
 from services.gatekeeper.deciding import Decider
+from services.gatekeeper.folding import fold
 from services.gatekeeper.judge import loss
 from services.kit import clock
 from tests.unit.gatekeeper.guarded import (
@@ -529,3 +530,53 @@ def test_12_glass_that_has_lapsed_or_was_reviewed_can_be_broken_again() -> None:
     assert told.broke(OZ).decide(document(SCAN)).decision == "allow-by-break-glass"
     assert told.reviewed(UMA).decide(document(SCAN)).decision == "deny"
     assert told.broke(OZ, FAY).decide(document(SCAN)).decision == "allow-by-break-glass"
+
+
+def test_an_artefact_that_is_announced_from_another_commit_frees_no_author() -> None:
+    told = Guarded().role("sre", KIM).packaged(SHA).vote(KIM)
+    told.merged(author="acme:zed", sha="7" * 40).packaged("7" * 40)
+    assert set(told.facts().changes()) == {f"acme/pay@{SHA}", f"acme/pay@{'7' * 40}"}
+    assert told.rule(SRE).status != "pass"
+
+
+@pytest.mark.parametrize("rule", [SOAK, "{id: scope, type: late_scope, within: 3d}"])
+def test_a_time_at_the_edge_of_the_calendar_is_an_error_of_its_rule_and_of_no_other(
+    rule: str,
+) -> None:
+    told = Guarded().ran(at=datetime.fromisoformat("9999-12-31T23:59:59+00:00"))
+    window = {"start": "0001-01-01T00:00:00Z", "end": "0001-01-01T01:00:00Z", "tz": "UTC"}
+    planned = {"release_id": "pay-1.42", "window": window, "environments": ["production"]}
+    told.tell("release.scheduled.v1", planned)
+    change = {"release_id": "pay-1.42", "added": ["T-9"], "removed": [], "reason": "asked for"}
+    told.tell("release.scope_changed.v1", change)
+    decision = told.decide(document(rule, "{id: unit, type: evidence, kind: tests}"))
+    assert [found.status for found in decision.rules] == ["error", "pass"]
+    assert "too far away" in decision.rules[0].reason
+
+
+def test_a_soak_with_a_stamp_of_the_future_begins_with_the_next_good_deployment() -> None:
+    told = Guarded().ran(at=START + timedelta(days=9_000)).later(minutes=1).ran()
+    assert told.rule(SOAK, hours=25).status == "pass"
+
+
+def test_what_did_not_count_is_told_within_bounds() -> None:
+    told = Guarded().role("sre", FAY)
+    for number in range(120):
+        told.vote(f"acme:nobody-{number}")
+    found = told.rule(SRE)
+    assert len(found.not_counted) == 50
+    assert found.reason.endswith("and 115 more")
+    assert found.not_counted[-1].reason.startswith("nobody-119 ")
+
+
+def test_what_was_removed_is_told_in_order_whatever_was_read_first() -> None:
+    told = Guarded()
+    for name in ("b-1", "a-1"):
+        told.tell("release.risk_assessed.v1", {"release_id": name, "score": 1, "tier": "low",
+                  "method": "m", "factors": [], "assessor": "acme:rosa"})  # fmt: skip
+        told.events[-1] = told.events[-1].model_copy(update={"redacted": True})
+    pages = told.pages()
+    others = [told.page("release:a-1"), told.page("release:b-1")]
+    found = fold("pay-1.42", "deploy:production", [*pages, *others]).removed
+    assert found == fold("pay-1.42", "deploy:production", [*pages, *reversed(others)]).removed
+    assert found == sorted(found)

@@ -158,6 +158,16 @@ def test_the_delegators_own_no_stands_against_the_delegates_yes() -> None:
     assert for_fay(lent().vote(FAY).withdrew(FAY)).rule(SRE).status == "pass"
 
 
+def test_a_no_of_ones_own_outlives_a_yes_for_somebody_else_and_the_other_way_round() -> None:
+    manager = "{id: rm, type: approvals, count: 1, roles: [rm]}"
+    told = Seated().role("sre", FAY, OZ).role("rm", UMA).delegated(UMA, OZ, SOON, role="rm")
+    told.vote(FAY).vote(OZ, "rejected").vote(OZ, on_behalf_of=UMA)
+    assert (told.rule(SRE).status, told.rule(manager).status) == ("fail", "pass")
+    told = Seated().role("sre", FAY, OZ).role("rm", UMA).delegated(UMA, OZ, SOON, role="rm")
+    told.vote(OZ, "rejected", on_behalf_of=UMA).vote(OZ)
+    assert (told.rule(SRE).status, told.rule(manager).status) == ("pass", "fail")
+
+
 def test_what_somebody_said_of_another_candidate_does_not_silence_their_delegate() -> None:
     told = lent().vote(FAY).candidate(OTHER_MANIFEST, OTHER_IMAGE)
     assert for_fay(told, target_digest=OTHER_MANIFEST).rule(SRE).status == "pass"
