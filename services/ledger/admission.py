@@ -69,9 +69,7 @@ def refusal(event: Event, scopes: frozenset[str] = frozenset()) -> Forbidden | N
         names = ", ".join(sorted(GOVERNED & _kinds(event)))
         return Forbidden(f"{event.type} is not of our catalogue and may not name: {names}")
     if (astray := _astray(event)) is not None:
-        return Forbidden(
-            f"{event.type} is not about {astray} and may not stand in its history"
-        )
+        return Forbidden(f"{event.type} is not about {astray} and may not stand in its history")
     needed = NEEDED.get(event.type)
     if needed is not None and needed not in scopes:
         return Forbidden(f"to write {event.type} needs the scope {needed}", scope=needed)
