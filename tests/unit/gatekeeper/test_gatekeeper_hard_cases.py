@@ -11,6 +11,7 @@ from services.gatekeeper.activating import activate
 from services.gatekeeper.deciding import Decider
 from services.gatekeeper.judge import loss
 from services.kit import clock
+from services.ledger.hooks.git_people import MANY
 from tests.unit.gatekeeper.guarded import (
     BREAK_GLASS,
     FAY,
@@ -55,6 +56,12 @@ def test_1_an_approver_who_turns_out_to_be_a_co_author_does_not_count() -> None:
         "not counted: fay is co-author of change acme/pay@9fceb02 and may not approve it"
     )
     assert found.who == [OZ], "who could act leaves her out"
+
+
+def test_1_co_authors_beyond_what_an_event_holds_are_not_taken_for_nobody() -> None:
+    told = Guarded().role("sre", FAY, OZ).pushed(author=KIM, co_authors=[FAY, MANY]).vote(OZ)
+    found = told.rule(SRE)
+    assert (found.status, MANY in found.reason) == ("error", True)
 
 
 def test_2_a_rebuilt_artefact_voids_what_was_bound_to_it_and_the_boards_votes_stand() -> None:
