@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from contracts.decision import RuleResult
 from contracts.event import format_time
 from services.gatekeeper.activating import activate
 from services.gatekeeper.deciding import Decider
@@ -536,3 +537,25 @@ def test_12_glass_that_has_lapsed_or_was_reviewed_can_be_broken_again() -> None:
     assert told.broke(OZ).decide(document(SCAN)).decision == "allow-by-break-glass"
     assert told.reviewed(UMA).decide(document(SCAN)).decision == "deny"
     assert told.broke(OZ, FAY).decide(document(SCAN)).decision == "allow-by-break-glass"
+
+
+EXPERT = (
+    "{id: expert, type: cel, unmet: nobody, "
+    "expr: \"approvals.exists(a, a.approved && 'sre' in a.roles)\"}"
+)
+
+
+def test_an_expression_sees_only_the_roles_that_hold_here_and_now() -> None:
+    told = Guarded().role("sre", OZ, scope="shop")
+    ends = told.clock + timedelta(hours=1)
+    told.role("sre", FAY, scope="pay", until=ends).vote(OZ)
+    with_roles = document(SRE.replace("count: 1", "count: 9"), EXPERT)
+
+    def found(**later: float) -> RuleResult:
+        return told.decide(with_roles, **later).rules[1]
+
+    assert found().status == "fail", "a role for another service is none here"
+    told.vote(FAY)
+    assert (found().status, found().next_change_at) == ("pass", format_time(ends))
+    over = found(hours=1)
+    assert (over.status, over.next_change_at) == ("fail", None)
