@@ -559,3 +559,17 @@ def test_an_expression_sees_only_the_roles_that_hold_here_and_now() -> None:
     assert (found().status, found().next_change_at) == ("pass", format_time(ends))
     over = found(hours=1)
     assert (over.status, over.next_change_at) == ("fail", None)
+
+
+def test_what_a_key_says_of_an_exception_takes_no_id() -> None:
+    told = Guarded().role("security", UMA).scan(critical=1)
+    ends = told.clock + timedelta(days=2)
+    told.excepted(UMA, "sca", ends)
+    told.events[-1] = told.events[-1].model_copy(update={"principal": "key:ci", "via": None})
+    refused = told.rule(SCAN)
+    said = [void.reason for void in refused.not_counted]
+    assert (refused.status, "was sent by key:ci" in said[0]) == ("fail", True)
+    assert told.excepted(UMA, "sca", ends).rule(SCAN).status == "waived"
+    told.excepted(UMA, "sca", ends + timedelta(days=1))
+    (_, waiver) = told.facts().waivers.values()
+    assert waiver.expires_at == ends, "an id is granted once"
