@@ -24,6 +24,8 @@ decisions = typer.Typer(help="Decisions: judge them once more.", no_args_is_help
 policies = typer.Typer(help="Policies: look at documents.", no_args_is_help=True)
 DIFFERS = 9
 """Exit code where a decision could not be made again."""
+UNREADABLE = 10
+"""Exit code where none differs, and what one had read is gone."""
 Url = Annotated[str, typer.Option(help="the ledger service, such as https://ledger.example.com")]
 Key = Annotated[str, typer.Option(envvar="RLG_API_KEY", help="an API key with the scope read")]
 
@@ -40,7 +42,8 @@ def replay(
     """Judge every decision once more from what it had read. Names the first one that differs.
 
     Exit code 0: all are the same to the byte, or were judged by another version of the engine,
-    which is told; 9: one differs or cannot be read; 1: the ledger does not answer.
+    which is told; 9: one differs; 10: none differs, but one cannot be read, such as after a
+    redaction; 1: the ledger does not answer.
     """
     try:
         found = uvloop.run(_replay(Client(url, api_key), ledger, first, last))
@@ -51,11 +54,11 @@ def replay(
     run.say(
         ", ".join(f"{number} {outcome.replace('_', ' ')}" for outcome, number in counts.items())
     )
-    wrong = [each for each in found if each.outcome in {"different", "unreadable"}]
-    if wrong:
-        run.say(f"position {wrong[0].position}, decision {wrong[0].decision_id}: "
-                f"{wrong[0].outcome}: {wrong[0].difference}")  # fmt: skip
-        raise typer.Exit(DIFFERS)
+    for outcome, code in (("different", DIFFERS), ("unreadable", UNREADABLE)):
+        if wrong := next((each for each in found if each.outcome == outcome), None):
+            run.say(f"position {wrong.position}, decision {wrong.decision_id}: "
+                    f"{outcome}: {wrong.difference}")  # fmt: skip
+            raise typer.Exit(code)
 
 
 @decisions.command("backtest")

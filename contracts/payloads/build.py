@@ -83,7 +83,7 @@ class Commit(Strict):
     committed_at: Timestamp
     author: Label | None = None
     committer: Label | None = None
-    co_authors: list[Label] = Field(default_factory=list, max_length=20)
+    co_authors: list[Label] = Field(default_factory=list, max_length=500)
 
 
 class ChangePushed(Payload):

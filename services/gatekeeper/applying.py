@@ -64,7 +64,7 @@ class Asked:
 
     @cached_property
     def _seen(self) -> CelFacts:
-        return expression.seen(self._facts)
+        return expression.seen(self._facts, self._as_of)
 
     def applies(self, rule: Rule) -> bool | cel.CelError:
         """Say whether a rule is asked of this release. What is not known is taken to match."""

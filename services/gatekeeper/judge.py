@@ -26,7 +26,8 @@ NOT_COUNTED = 50
 LIBRARIES = {"cel": cel.VERSION, "tzdata": zones.TZDATA}
 """What else answers depend on."""
 _CLOSED = Rule(id="release-open", title="The release is open")
-_REMOVED = Rule(id="history-whole", title="History whole")
+REMOVED = Rule(id="history-whole", title="History whole")
+"""The row that names what was redacted, as its evidence."""
 _PLAIN = Rule(id="facts-agree", title="Facts agree")
 _REVIEWED = Rule(id="break-glass-reviewed", title=break_glass.TITLE)
 
@@ -124,7 +125,7 @@ def _removed(facts: Facts, stage: str) -> RuleResult:
     satisfy = "a new release: this one can no longer be judged"
     answer = Answer("error", reason, "every event that a rule reads", f"redacted: {where}",
                     facts.removed, satisfy=satisfy)  # fmt: skip
-    return answer.told(stage, _REMOVED, "")
+    return answer.told(stage, REMOVED, "")
 
 
 def _doubted(facts: Facts, stage: str) -> RuleResult:

@@ -39,6 +39,8 @@ class Read:
 
     facts: Facts
     applied: policy.Applied | policy.NoPolicy
+    redacted_texts: tuple[int, ...] = ()
+    """Positions in the histories of policies whose content is gone; told by `read_again` only."""
 
 
 class Histories(Protocol):
@@ -117,7 +119,8 @@ class Reader:
         known = {f"release:{release}"}
         around = [p for p in pages if p.subject in known or p.subject.startswith(_AROUND)]
         applied = active.select(texts, fold(release, gate, around), as_of)
-        return Read(fold(release, gate, pages), applied)
+        gone = tuple(e.position for page in texts for e in page.events if e.redacted)
+        return Read(fold(release, gate, pages), applied, gone)
 
     async def holders(self, roles: Sequence[str], as_of: datetime) -> dict[str, list[str]]:
         """Return who holds each role, in whatever scope."""

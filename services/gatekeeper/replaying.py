@@ -10,8 +10,9 @@ from contracts import ijson
 from contracts.event import RecordedEvent, parse_time
 from contracts.problem import NotFound, Problem
 from services.gatekeeper.folding import DECISION
-from services.gatekeeper.judge import ENGINE, LIBRARIES, judge
-from services.gatekeeper.reading import Reader
+from services.gatekeeper.judge import ENGINE, LIBRARIES, REMOVED, judge
+from services.gatekeeper.reading import Read, Reader
+from services.gatekeeper.rules import words
 from services.kit.ports import Ledger
 
 Outcome = Literal["same", "different", "other_engine", "unreadable"]
@@ -23,7 +24,8 @@ class Replayed:
     """What came of judging a decision once more.
 
     `other_engine`: another version of the rules of the game, of the expressions or of the time
-    zones has judged; what differs is told, and proves nothing.
+    zones has judged; what differs is told, and proves nothing. `unreadable`: something that it had
+    read cannot be read, or was redacted since.
     """
 
     decision_id: str
@@ -35,6 +37,10 @@ class Replayed:
 
 async def replay(reader: Reader, event: RecordedEvent) -> Replayed:
     """Judge a recorded decision once more."""
+    if event.redacted:
+        id_ = next((k for k in event.versions if k.startswith("decision:")), "")
+        why = f"position {event.position} was redacted since"
+        return Replayed(id_.removeprefix("decision:"), event.position, "unreadable", why)
     said: dict[str, Any] = event.data["decision"]
     id_ = event.data["decision_id"]
     try:
@@ -46,6 +52,9 @@ async def replay(reader: Reader, event: RecordedEvent) -> Replayed:
     now = again.model_dump(mode="json")
     if ijson.dumps(now) == ijson.dumps(said):
         return Replayed(id_, event.position, "same")
+    if gone := _redacted_since(said, now, found):
+        what = f"position {words.both([str(position) for position in gone])} was redacted since"
+        return Replayed(id_, event.position, "unreadable", what)
     alike = said["engine"] == ENGINE and said.get("libraries") == LIBRARIES
     outcome: Outcome = "different" if alike else "other_engine"
     return Replayed(id_, event.position, outcome, difference(said, now))
@@ -74,9 +83,23 @@ async def one(reader: Reader, decision_id: str) -> Replayed:
     """Replay the decision of an id, or raise `NotFound`."""
     page = await reader.history(f"decision:{decision_id}")
     for event in page.events:
-        if event.type == DECISION and event.data["decision_id"] == decision_id:
+        if event.type == DECISION:
             return await replay(reader, event)
     raise NotFound(f"there is no decision {decision_id}")
+
+
+def _redacted_since(said: dict[str, Any], now: dict[str, Any], found: Read) -> list[int]:
+    """Return what the decision had read and nobody can read any more. None where it rests on other
+    events than it says, for their commitments outlive what was removed.
+    """
+    if said["facts_digest"] != now["facts_digest"]:
+        return []
+    whole = (REMOVED.id, "release")
+    rules = (rule for rule in said["rules"] if (rule["rule"], rule["type"]) == whole)
+    known = {position for rule in rules for position in rule["evidence"]}
+    unknown = now["policy"] is None and said["summary"] != now["summary"]
+    texts = found.redacted_texts if unknown else ()
+    return sorted({*found.facts.removed, *texts} - known)
 
 
 def difference(said: Any, now: Any, pointer: str = "") -> str | None:

@@ -103,7 +103,8 @@ class Permit(BaseModel):
 
 class Replayed(BaseModel):
     """What came of judging a decision once more: `same`, to the byte; `different`; `other_engine`,
-    where another version of the engine or its libraries has judged; `unreadable`.
+    where another version of the engine or its libraries has judged; `unreadable`,
+    where something that it had read cannot be read, or was redacted since.
     """
 
     decision_id: str

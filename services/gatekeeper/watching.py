@@ -76,6 +76,8 @@ def _decided(found: Seen, event: RecordedEvent) -> None:
     if event.type != DECISION or not decision or _of_an_ended_release(decision):
         return  # a permit, or content that was removed
     fires_at, read = instant(decision.get("next_change_at")), decision["read_set"]
+    if decision.get("policy") is None and fires_at is None:
+        return  # a gate of no policy: whoever invents names would have us watch them all
     key = (decision["release"], decision["gate"])
     found.newest[key] = Newest(event.position, fires_at, tuple(read))
 

@@ -52,12 +52,12 @@ def _delegated(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     new = Delegation(stamp, data["delegation_id"], data["role"], data["gate"], data["delegator"],
                      data["delegate"], parse_time(data["until"]),
                      fault(event, data["delegator"]))  # fmt: skip
-    if any(known.id == new.id for known in facts.delegations):
-        return  # an id is given once
+    if any(known.id == new.id and known.fault is None for known in facts.delegations):
+        return  # an id is given once, by somebody who can have given it
     if new.fault is None:
         key = (new.delegator, new.role, new.gate)
         _end(facts, stamp, [d.id for d in facts.delegations
-                            if (d.delegator, d.role, d.gate) == key])  # fmt: skip
+                            if (d.delegator, d.role, d.gate, d.fault) == (*key, None)])  # fmt: skip
     facts.delegations.append(new)
 
 
@@ -65,7 +65,8 @@ def _revoked(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     who, id_ = event.data["principal"], event.data["delegation_id"]
     if fault(event, who) is None:
         _end(facts, stamp, [d.id for d in facts.delegations
-                            if d.id == id_ and who in {d.delegator, d.delegate}])  # fmt: skip
+                            if (d.id, d.fault) == (id_, None)
+                            and who in {d.delegator, d.delegate}])  # fmt: skip
 
 
 def _end(facts: Facts, stamp: Stamp, ids: list[str]) -> None:

@@ -23,10 +23,12 @@ def _lifted(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
 
 
 def _granted(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
-    data = event.data
-    if data["exception_id"] in facts.waivers:
-        return  # an id is granted once
-    facts.waivers[data["exception_id"]] = Waiver(
+    data, why = event.data, fault(event, event.data["approver"])
+    # An id is granted once; what nobody can have granted is kept beside it, and takes no id.
+    key = data["exception_id"] if why is None else f"{data['exception_id']} at {stamp.position}"
+    if key in facts.waivers:
+        return
+    facts.waivers[key] = Waiver(
         stamp,
         data["exception_id"],
         data["control"],
@@ -38,7 +40,7 @@ def _granted(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
         data.get("service"),
         data.get("version"),
         data.get("artifact_digest"),
-        fault(event, data["approver"]),
+        why,
     )
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from contracts.decision import NotCounted
+from contracts.decision import NotCounted, Status
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.people import short
 from services.gatekeeper.records import Session
@@ -52,7 +52,13 @@ def judge(rule: Board, facts: Facts, as_of: datetime) -> Answer:
         return Answer("error", reason, need, "not known", satisfy=satisfy)
     found = _sessions(rule, facts, as_of)
     speaks = found.speaks()
-    answer = _silent(rule, found, need) if speaks is None else _said(rule, speaks, need, as_of)
+    spoken = speaks or next(reversed(found.closed), None)
+    lapsed = _lapsed(spoken, rule, facts, as_of) if spoken else None
+    answer = (
+        _silent(rule, found, need, lapsed)
+        if speaks is None
+        else _said(rule, speaks, need, as_of, lapsed)
+    )
     void = [
         *found.void,
         *(v for t in found.closed if speaks is None or t is speaks for v in t.void),
@@ -104,10 +110,31 @@ def _strays(rule: Board, facts: Facts) -> list[NotCounted]:
     return void
 
 
-def _silent(rule: Board, found: _Found, need: str) -> Answer:
+def _lapsed(voted: Tally, rule: Board, facts: Facts, as_of: datetime) -> str | None:
+    """Return what a session has approved that is another thing by now; None: it has not."""
+    if voted.session.closed is None:
+        return None
+    free = rule.model_copy(update={"bind": []})
+    then = tally(voted.session, voted.session.closed, free, facts, as_of)
+    wanted = quorum.needed(rule.quorum, then.members)
+    yes, no = then.count("approved"), then.count("rejected")
+    if len(then.there) < wanted or not quorum.carried(rule.majority, yes, no):
+        return None
+    now = facts.candidate.digest if facts.candidate else None
+    rebuilt = "artefact" in (rule.bind or ()) and any(
+        v.digest != now for v in then.votes.values() if v.vote == "approved"
+    )
+    what = "candidate" if rebuilt else "scope"
+    have = f"{yes} for, {no} against, {then.count('abstained')} abstained"
+    return f"session {voted.session.id} approved it: {have}; but the {what} has changed since"
+
+
+def _silent(rule: Board, found: _Found, need: str, lapsed: str | None) -> Answer:
     if found.open:
         names = words.both([session.id for session in found.open])
         return Answer("pending", f"session {names} of the board {rule.board} is open", need, "open")
+    if lapsed:
+        return Answer("pending", f"{lapsed}, so a new session is needed", need, "no vote")
     if found.closed:
         last = found.closed[-1].session.id
         reason = f"session {last} of the board {rule.board} was closed without a vote on it"
@@ -116,7 +143,9 @@ def _silent(rule: Board, found: _Found, need: str) -> Answer:
     return Answer("pending", reason, need, "no session")
 
 
-def _said(rule: Board, speaks: Tally, need: str, as_of: datetime) -> Answer:
+def _said(
+    rule: Board, speaks: Tally, need: str, as_of: datetime, lapsed: str | None
+) -> Answer:  # fmt: skip
     id_, closed = speaks.session.id, speaks.session.closed
     yes, no, neither = (speaks.count(v) for v in ("approved", "rejected", "abstained"))
     have = f"{yes} for, {no} against, {neither} abstained"
@@ -128,6 +157,10 @@ def _said(rule: Board, speaks: Tally, need: str, as_of: datetime) -> Answer:
         reason = f"session {id_} had no quorum: {there}, {wanted} needed"
         return Answer("pending", reason, need, there, places)
     if not quorum.carried(rule.majority, yes, no):
+        if lapsed:  # it waits, unless more say no than yes of what is judged: a no outlives a yes
+            status: Status = "fail" if no > yes else "pending"
+            reason = f"{lapsed}, so a new session is needed; what still counts: {have}"
+            return Answer(status, reason, need, have, places)
         against = [f"{short(v.principal)}: {words.quoted(v.reason)}" for v in speaks.votes.values()
                    if v.vote == "rejected" and v.reason]  # fmt: skip
         reason = f"the board {rule.board} did not approve it in session {id_}: {have}"

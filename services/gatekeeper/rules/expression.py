@@ -19,6 +19,8 @@ def judge(rule: Cel, facts: Facts, seen: cel_facts.CelFacts, as_of: datetime) ->
     program = cel.compile(rule.expr, "rule")
     answer = cel.evaluate(program, seen, as_of)
     turns = [_minute(as_of)] if program.timed else []
+    if "approvals" in rule.expr:  # only so can it see roles
+        turns += _ends(facts, as_of)
     if isinstance(answer, cel.CelError):
         return Answer("error", f"no answer: {answer.text}", rule.expr, "no answer", changes=turns)
     positions = [facts.candidate.stamp.position] if facts.candidate else []
@@ -27,14 +29,15 @@ def judge(rule: Cel, facts: Facts, seen: cel_facts.CelFacts, as_of: datetime) ->
     return Answer("fail", rule.unmet, rule.expr, "not so", positions, changes=turns)
 
 
-def seen(facts: Facts) -> cel_facts.CelFacts:
+def seen(facts: Facts, as_of: datetime) -> cel_facts.CelFacts:
     """Return the facts that rules may look at; votes that can never count are left out."""
+    held = _held(facts, as_of)
     deployments = tuple(
         cel_facts.Deployment(d.stamp.at, d.id, d.environment, d.digest or "", d.state)
         for d in facts.deployments.values()
     )
     approvals = tuple(
-        cel_facts.Approval(v.stamp.at, v.principal, v.gate, v.approved, _roles(facts, v.principal))
+        cel_facts.Approval(v.stamp.at, v.principal, v.gate, v.approved, _roles(held, v.principal))
         for v in facts.approvals
         if v.fault is None
     )
@@ -66,9 +69,21 @@ def _release(facts: Facts) -> cel_facts.Release:
     )
 
 
-def _roles(facts: Facts, who: str) -> tuple[str, ...]:
-    held = (h.role for h in facts.holdings if h.principal == who and h.ended is None)
-    return tuple(sorted(set(held)))
+def _held(facts: Facts, as_of: datetime) -> dict[str, dict[str, datetime | None]]:
+    """Return who holds each role for every service of the release, and until when."""
+    roles = sorted({held.role for held in facts.holdings})
+    return {role: facts.holders([role], as_of) for role in roles}
+
+
+def _roles(held: dict[str, dict[str, datetime | None]], who: str) -> tuple[str, ...]:
+    return tuple(role for role, people in held.items() if who in people)
+
+
+def _ends(facts: Facts, as_of: datetime) -> list[datetime]:
+    """Return when those who have voted cease to hold a role."""
+    voters = {vote.principal for vote in facts.approvals if vote.fault is None}
+    ends = (people.get(who) for people in _held(facts, as_of).values() for who in sorted(voters))
+    return [end for end in ends if end]
 
 
 def _minute(as_of: datetime) -> datetime:

@@ -41,7 +41,7 @@ def apply(fact: Fact, rows: Rows) -> None:
         release = next(iter(links.concerned(fact, rows)), None)
         held = rows.get("deployment", deployment, service)
         row = _moved(held or _new(fact), fact, release) | _built_from(fact, rows)
-        row = row | permits.standing(row, fact, rows)
+        row = row | permits.standing(row, held, fact, rows)
         cell = rows.get("cell", service, fact.environment[0])
         if row["state"] == "success" and row["position"] == fact.position:
             row = row | _before(cell)

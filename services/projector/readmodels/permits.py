@@ -16,11 +16,15 @@ from services.projector.readmodels.rows import Key, Row, Rows
 _ISSUED, _STARTED, _FINISHED = "permit.issued", "deployment.started", "deployment.finished"
 
 
-def keys(fact: Fact, _: Rows) -> Iterator[Key]:
-    """Declare the permit, and whether permits are in use in its place."""
+def keys(fact: Fact, rows: Rows) -> Iterator[Key]:
+    """Declare the permits, also the one that it runs under, and whether its place needs any."""
     permit, place = fact.text("permit_id"), _place(fact)
     if permit and fact.name in {_ISSUED, _STARTED}:
         yield "matter", ("permit", permit)
+    if fact.noun == "deployment":
+        id_, service = fact.text("deployment_id") or "", fact.text("service") or ""
+        if (held := rows.known("deployment", id_, service)) and held["permit_id"]:
+            yield "matter", ("permit", held["permit_id"])
     if place:
         yield "matter", ("guard", place)
 
@@ -41,19 +45,24 @@ def apply(fact: Fact, rows: Rows) -> None:
         rows.put("matter", _matter("guard", place, fact))
 
 
-def standing(row: Row, fact: Fact, rows: Rows) -> dict[str, Any]:
-    """Return `permit_id` and `unauthorised` of a deployment, where the event tells about them."""
-    if fact.name not in {_STARTED, _FINISHED} or row["permit_id"]:
+def standing(row: Row, held: Row | None, fact: Fact, rows: Rows) -> dict[str, Any]:
+    """Return `permit_id` and `unauthorised` of a deployment, where the event tells about them.
+
+    `held` is the row before the event. What a start was flagged for, nothing takes away.
+    """
+    if row["permit_id"]:
+        return _strayed(row, fact, rows)
+    if fact.name not in {_STARTED, _FINISHED} or _flagged_by_a_start(held):
         return {}
     if rows.get("matter", "guard", _place(fact)) is None:
         return {}
     named = fact.text("permit_id") if fact.name == _STARTED else None
     if named is None:
-        # An end says nothing about permits: what its start was found to be holds.
-        known = fact.name == _FINISHED and row["started_at"]
+        # An end says nothing about permits: what its start was found to be holds, in its place.
+        known = fact.name == _FINISHED and row["started_at"] and row["environment"] == _place(fact)
         return {} if known else {"unauthorised": "no permit was used"}
     permit = rows.get("matter", "permit", named)
-    fault = _fault(permit, row, fact)
+    fault = _fault(permit, row, held, fact)
     if fault is not None or permit is None:
         return {"unauthorised": fault}
     used = permit["doc"] | {"used_by": row["deployment_id"]}
@@ -61,20 +70,46 @@ def standing(row: Row, fact: Fact, rows: Rows) -> dict[str, Any]:
     return {"permit_id": named, "unauthorised": None}
 
 
-def _fault(permit: Row | None, row: Row, fact: Fact) -> str | None:
+def _flagged_by_a_start(held: Row | None) -> bool:
+    return held is not None and bool(held["unauthorised"] and held["started_at"])
+
+
+def _strayed(row: Row, fact: Fact, rows: Rows) -> dict[str, Any]:
+    """Flag what began under a permit, and turned out to be something else or somewhere else."""
+    permit = rows.get("matter", "permit", row["permit_id"])
+    if row["unauthorised"] or permit is None:
+        return {}
+    fault = _elsewhere(permit, fact) or _another({row["artifact_digest"]}, permit)
+    return {"unauthorised": fault} if fault else {}
+
+
+def _fault(permit: Row | None, row: Row, held: Row | None, fact: Fact) -> str | None:
     if permit is None:
         return "nobody has issued its permit"
-    told, artefact = permit["doc"], row["artifact_digest"]
+    told, artefacts = permit["doc"], {row["artifact_digest"]}
+    before = held if held and held["finished_at"] else None
+    if before and before["artifact_digest"]:
+        artefacts.add(before["artifact_digest"])
+    if told["used_by"] not in {None, row["deployment_id"]}:
+        return f"its permit had been used by {told['used_by']}"
+    if fault := _elsewhere(permit, fact) or _another(artefacts, permit):
+        return fault
+    if before and permit["position"] > before["position"]:
+        return "its permit was issued after it had ended"
     ended = told["not_after"] is None or fact.recorded_at >= told["not_after"]
-    faults = {
-        f"its permit had been used by {told['used_by']}":
-            told["used_by"] not in {None, row["deployment_id"]},
-        f"its permit is for {told['environment']}": told["environment"] != _place(fact),
-        "it does not say which artefact it deploys": artefact is None,
-        "its permit is for another candidate": artefact not in told["digests"],
-        f"its permit had ended at {told['not_after']}": ended,
-    }  # fmt: skip
-    return next((text for text, wrong in faults.items() if wrong), None)
+    return f"its permit had ended at {told['not_after']}" if ended else None
+
+
+def _elsewhere(permit: Row, fact: Fact) -> str | None:
+    place = permit["doc"]["environment"]
+    return f"its permit is for {place}" if place != _place(fact) else None
+
+
+def _another(artefacts: set[str | None], permit: Row) -> str | None:
+    if None in artefacts:
+        return "it does not say which artefact it deploys"
+    wrong = not artefacts <= set(permit["doc"]["digests"])
+    return "its permit is for another candidate" if wrong else None
 
 
 def _place(fact: Fact) -> str:

@@ -63,7 +63,8 @@ class MemoryLedger:
     ) -> Page:
         self._check()
         events = self.told.events[after : after + limit]
-        return Page(events=events, head=len(self.told.events), scanned_to=after + len(events))
+        of_type = [event for event in events if type_ in {None, event.type}]
+        return Page(events=of_type, head=len(self.told.events), scanned_to=after + len(events))
 
     async def sealed(self, ledger: str, position: int, wait: float) -> bool:
         return False

@@ -228,9 +228,34 @@ def test_a_rebuilt_candidate_goes_before_the_board_again_unless_the_rule_says_ot
     found = told.rule(BOARD)
     assert found.status == "pending"
     assert found.reason.startswith(
-        "session cab-12 of the board cab was closed without a vote on it"
+        "session cab-12 approved it: 2 for, 0 against, 0 abstained; but the candidate has changed "
+        "since, so a new session is needed; not counted: fay voted on another candidate"
     )
     assert told.rule(board(bind="[]")).status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("votes", "status", "said"),
+    [
+        ({"fay": YES, "oz": YES, "uma": YES, "rosa": NO}, "fail",
+         "session cab-12 approved it: 3 for, 1 against, 0 abstained; but the scope has changed"),
+        ({"fay": YES, "oz": YES, "uma": NEITHER}, "pending",
+         "session cab-12 approved it: 2 for, 0 against, 1 abstained; but the scope has changed"),
+        ({"fay": YES, "oz": NO, "uma": NO}, "fail",
+         "the board cab did not approve it in session cab-12: 0 for, 2 against"),
+        ({"fay": NEITHER, "oz": NEITHER}, "pending",
+         "session cab-12 of the board cab was closed without a vote on it"),
+    ],
+)  # fmt: skip
+def test_what_the_board_had_approved_before_the_scope_changed_is_told(
+    votes: dict[str, str], status: str, said: str
+) -> None:
+    told = seated().sat(FAY, **votes)
+    changed = {"release_id": RELEASE, "added": ["CHG-9"], "removed": [], "reason": "asked for"}
+    told.tell("release.scope_changed.v1", changed)
+    found = told.rule(BOARD)
+    assert (found.status, found.reason[: len(said)]) == (status, said)
+    assert told.sat(FAY, "cab-13", fay=YES, oz=YES).rule(BOARD).status == "pass"
 
 
 @pytest.mark.parametrize("rule", [board(bind="[scope]"), SRE_OF_SCOPE])

@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from contracts.decision import RuleResult
 from contracts.event import format_time
 from services.gatekeeper.activating import activate
 from services.gatekeeper.deciding import Decider
 from services.gatekeeper.folding import fold
 from services.gatekeeper.judge import loss
 from services.kit import clock
+from services.ledger.hooks.git_people import MANY
 from tests.unit.gatekeeper.guarded import (
     BREAK_GLASS,
     FAY,
@@ -56,6 +58,12 @@ def test_1_an_approver_who_turns_out_to_be_a_co_author_does_not_count() -> None:
         "not counted: fay is co-author of change acme/pay@9fceb02 and may not approve it"
     )
     assert found.who == [OZ], "who could act leaves her out"
+
+
+def test_1_co_authors_beyond_what_an_event_holds_are_not_taken_for_nobody() -> None:
+    told = Guarded().role("sre", FAY, OZ).pushed(author=KIM, co_authors=[FAY, MANY]).vote(OZ)
+    found = told.rule(SRE)
+    assert (found.status, MANY in found.reason) == ("error", True)
 
 
 def test_2_a_rebuilt_artefact_voids_what_was_bound_to_it_and_the_boards_votes_stand() -> None:
@@ -580,3 +588,39 @@ def test_what_was_removed_is_told_in_order_whatever_was_read_first() -> None:
     found = fold("pay-1.42", "deploy:production", [*pages, *others]).removed
     assert found == fold("pay-1.42", "deploy:production", [*pages, *reversed(others)]).removed
     assert found == sorted(found)
+
+
+EXPERT = (
+    "{id: expert, type: cel, unmet: nobody, "
+    "expr: \"approvals.exists(a, a.approved && 'sre' in a.roles)\"}"
+)
+
+
+def test_an_expression_sees_only_the_roles_that_hold_here_and_now() -> None:
+    told = Guarded().role("sre", OZ, scope="shop")
+    ends = told.clock + timedelta(hours=1)
+    told.role("sre", FAY, scope="pay", until=ends).vote(OZ)
+    with_roles = document(SRE.replace("count: 1", "count: 9"), EXPERT)
+
+    def found(**later: float) -> RuleResult:
+        return told.decide(with_roles, **later).rules[1]
+
+    assert found().status == "fail", "a role for another service is none here"
+    told.vote(FAY)
+    assert (found().status, found().next_change_at) == ("pass", format_time(ends))
+    over = found(hours=1)
+    assert (over.status, over.next_change_at) == ("fail", None)
+
+
+def test_what_a_key_says_of_an_exception_takes_no_id() -> None:
+    told = Guarded().role("security", UMA).scan(critical=1)
+    ends = told.clock + timedelta(days=2)
+    told.excepted(UMA, "sca", ends)
+    told.events[-1] = told.events[-1].model_copy(update={"principal": "key:ci", "via": None})
+    refused = told.rule(SCAN)
+    said = [void.reason for void in refused.not_counted]
+    assert (refused.status, "was sent by key:ci" in said[0]) == ("fail", True)
+    assert told.excepted(UMA, "sca", ends).rule(SCAN).status == "waived"
+    told.excepted(UMA, "sca", ends + timedelta(days=1))
+    (_, waiver) = told.facts().waivers.values()
+    assert waiver.expires_at == ends, "an id is granted once"

@@ -216,3 +216,14 @@ def test_no_more_voices_than_people_who_hold_the_role_or_have_spoken(
         text = f"{{id: sre, type: approvals, count: {count}, roles: [sre]}}"
         if told.rule(text).status == "pass":
             assert count <= min(holders, voices)
+
+
+def test_what_a_key_says_of_a_delegation_takes_no_id_and_ends_none() -> None:
+    told = Seated().role("sre", FAY, ROSA)
+    told.delegated(FAY, OZ, SOON, delegation_id="d1", by="key:ci", via=None)
+    told.delegated(ROSA, UMA, SOON, delegation_id="d1")
+    told.delegated(FAY, KIM, SOON, delegation_id="d2").undelegated(FAY, "d1")
+    found = [(d.id, d.delegator, d.fault is None, d.ended) for d in told.facts().delegations]
+    assert found == [
+        ("d1", FAY, False, None), ("d1", ROSA, True, None), ("d2", FAY, True, None),
+    ]  # fmt: skip

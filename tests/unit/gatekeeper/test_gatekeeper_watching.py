@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -71,6 +72,17 @@ def test_a_gate_is_asked_about_from_its_first_decision_and_what_it_rests_on_is_w
     assert set(newest.read) == set(decision.read_set)
     assert decision.next_change_at is not None
     assert newest.fires_at == datetime.fromisoformat(decision.next_change_at)
+
+
+def test_a_gate_of_no_policy_is_not_watched_unless_one_will_take_its_turn(told: Told) -> None:
+    facts = told.facts("deploy:moon")
+    applied = policy.select([policy.load(rules(BOSS), "p")], facts)
+    assert isinstance(applied, policy.NoPolicy)
+    never = record(told, judge(facts, applied, moment(told)))
+    assert seen([never]) == seen([])
+    turn = moment(told, hours=1)
+    soon = record(told, judge(facts, replace(applied, until=turn), moment(told)))
+    assert seen([soon]).newest[RELEASE, "deploy:moon"].fires_at == turn
 
 
 def test_every_event_moves_what_it_names_but_decisions_and_permits(told: Told) -> None:

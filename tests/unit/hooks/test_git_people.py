@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, cast
@@ -57,6 +58,30 @@ def test_others_record_no_address() -> None:
 )  # fmt: skip
 def test_what_names_nobody_adds_nobody(commit: dict[str, Any], found: dict[str, Any]) -> None:
     assert people(commit) == found
+
+
+@pytest.mark.parametrize(
+    ("count", "last"),
+    [(21, "git:p20@x.example"), (500, "git:p499@x.example"), (501, "git:more-than-500-co-authors")],
+)
+def test_many_co_authors_stop_no_push(count: int, last: str) -> None:
+    trailers = "".join(f"Co-authored-by: P <p{i}@x.example>\n" for i in range(count))
+    commit = COMMIT | {"message": f"All of us\n\n{trailers}"}
+    (made,) = commits(Scope("github", commit_people=True), commit)
+    assert len(made["co_authors"]) == min(count, 500)
+    assert (made["co_authors"][0], made["co_authors"][-1]) == ("git:p0@x.example", last)
+
+
+def test_an_address_that_is_too_long_is_an_account_all_the_same() -> None:
+    address = f"{'a' * 600}@acme.example"
+    who = f"git:sha256-{hashlib.sha256(address.encode()).hexdigest()}"
+    commit = COMMIT | {"author": {"email": address.upper()}}
+    commit |= {"message": f"x\n\nCo-authored-by: B <b{address}>"}
+    (made,) = commits(Scope("github", commit_people=True), commit)
+    assert made["author"] == who
+    (other,) = made["co_authors"]
+    assert other.startswith("git:sha256-")
+    assert other != who
 
 
 def test_a_real_push_maps_with_its_people(samples: Path) -> None:

@@ -119,3 +119,70 @@ def test_environments_are_guarded_one_by_one() -> None:
     permitted(log)
     started(log, "d1", environment=STAGING)
     assert [row["unauthorised"] for row in found(log)] == [None]
+
+
+def finished(log: Log, name: str = "d1", **more: Any) -> None:
+    """End a deployment to production."""
+    said = {"artifact_digest": GOOD, "release_id": R, "outcome": "success"}
+    log.add("deployment.finished", 9, **deployment(name, **(said | more)))
+
+
+def test_no_later_start_takes_away_what_a_start_was_flagged_for() -> None:
+    log = planned()
+    permitted(log)
+    started(log)
+    permitted(log, "p2")
+    started(log, permit_id="p2")
+    finished(log)
+    rows = fold(log.events)
+    (row,) = rows["deployment"]
+    assert (row["permit_id"], row["unauthorised"]) == (None, "no permit was used")
+    unused = [m["open"] for m in rows["matter"] if m["kind"] == "permit"]
+    assert unused == [True, True], "the permits remain for a deployment that is theirs"
+
+
+def test_a_permit_that_was_issued_after_the_end_does_not_clear_it() -> None:
+    log = planned()
+    permitted(log, "p0")
+    finished(log)
+    permitted(log)
+    started(log, permit_id="p1")
+    why = "its permit was issued after it had ended"
+    assert [(row["permit_id"], row["unauthorised"]) for row in found(log)] == [(None, why)]
+
+
+def test_a_late_start_of_another_artefact_than_ended_does_not_clear_it() -> None:
+    log = planned()
+    permitted(log)
+    finished(log, artifact_digest=digest(2))
+    started(log, permit_id="p1")
+    assert [row["unauthorised"] for row in found(log)] == ["its permit is for another candidate"]
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"artifact_digest": digest(2)}, "its permit is for another candidate"),
+        ({"artifact_digest": None}, None),
+        ({"environment": STAGING}, "its permit is for production"),
+    ],
+)
+def test_what_ends_as_something_else_than_its_permit_was_for_is_flagged(
+    more: dict[str, Any], why: str | None, batch: int
+) -> None:
+    log = planned()
+    permitted(log)
+    started(log, permit_id="p1")
+    finished(log, **more)
+    finished(log)  # and a second end does not take the flag away
+    rows = fold(log.events, [batch])
+    assert [row["unauthorised"] for row in rows["deployment"]] == [why]
+
+
+def test_a_start_elsewhere_says_nothing_of_an_end_where_permits_are_needed() -> None:
+    log = planned()
+    permitted(log)
+    started(log, environment=STAGING)
+    finished(log)
+    assert [row["unauthorised"] for row in found(log)] == ["no permit was used"]
