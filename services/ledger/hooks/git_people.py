@@ -35,7 +35,9 @@ def people(commit: Any) -> dict[str, Json]:
     author, committer = (account(find(commit, role, "email")) for role in ("author", "committer"))
     others = dict.fromkeys(found for each in named if (found := account(each)))
     others.pop(author or "", None)
-    names = list(others) if len(others) <= MOST else [*list(others)[: MOST - 1], MANY]
+    names: list[Json] = list(others)
+    if len(names) > MOST:
+        names[MOST - 1 :] = [MANY]
     return present(author=author, committer=committer, co_authors=names or None)
 
 
