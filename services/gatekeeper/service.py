@@ -119,9 +119,10 @@ def _reachable(decider: Decider) -> Check:
 
 def _active(decider: Decider) -> Check:
     async def check() -> str | None:
-        pages = zip(decider.policies, await decider.reader.policies(), strict=True)
-        known = {name: active.newest(page) for name, page in pages}
-        missing = [name for name, found in known.items() if found is None or found.policy is None]
-        return f"not active: {', '.join(missing)}" if missing else None
+        pages = await decider.reader.policies()
+        if not any(map(active.is_known, pages)):
+            return f"not active: {', '.join(decider.policies)}"
+        broken = [one.name for page in pages if (one := active.newest(page)) and not one.policy]
+        return f"not valid: {', '.join(broken)}" if broken else None
 
     return check

@@ -16,8 +16,8 @@ class GatekeeperSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="GATEKEEPER_")
 
     policies: Path = Path("deploy/policies")
-    """Folder of policy documents (`*.yaml`): the first text of each name is activated at start, a
-    higher version is proposed; in development mode it is activated."""
+    """Folder of policy documents (`*.yaml`): activated at start while the ledger has no policy; later
+    a new name or a higher version is proposed; in development mode it is activated."""
     policy_role: str = Field(default="release-governance", pattern=r"^[^\s,]{1,100}$")
     """Whose holders approve, activate and retire policies."""
     policy_people: int = Field(default=2, ge=1, le=20)
