@@ -167,3 +167,10 @@ def test_a_rule_within_alternatives_may_not_have_the_id_of_another() -> None:
     pair = f"{{id: any, type: any_of, rules: [{one}, {{id: x, type: veto, roles: [qa]}}]}}"
     text = document(rule=pair) + f"    - {one.replace('count: 1', 'count: 2')}\n"
     assert ["another rule has this id" in fault for fault in faults(text)] == [True]
+
+
+def test_params_that_are_no_mapping_are_a_fault_with_a_place() -> None:
+    text = document(rule="{id: qa, type: approvals, count: $n, roles: [qa]}") + "params: 5\n"
+    found = faults(text)
+    assert any(one.startswith("p.yaml:11:1 params: ") for one in found), found
+    assert any("there is no param n" in one for one in found)
