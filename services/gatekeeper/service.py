@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 NAME = "gatekeeper"
 _PAUSE_SECONDS = 0.5
+_PEOPLE = 2
+"""Behind a policy, at least: four eyes."""
 
 
 def build(
@@ -46,8 +48,11 @@ def build(
 ) -> Service:
     """Return the service. Without a `feed` it answers whoever asks and judges nothing by itself.
 
-    Raises `SettingsError` when a policy document of the folder is faulty.
+    Raises `SettingsError` when a policy document of the folder is faulty, or one person could let
+    a policy judge.
     """
+    if settings.policy_people < _PEOPLE and not shared.dev:
+        raise SettingsError(f"GATEKEEPER_POLICY_PEOPLE is below {_PEOPLE}: that is for development")
     try:
         texts = read_folder(settings.policies)
     except PolicyFaultsError as error:
