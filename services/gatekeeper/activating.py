@@ -17,7 +17,7 @@ from contracts.payloads.policies import PolicyActivated, PolicyProposed
 from contracts.problem import Conflict, Unavailable
 from services.gatekeeper.active import POLICIES, is_known, named, newest
 from services.gatekeeper.deciding import SOURCE, TRIES, Decider, envelope
-from services.gatekeeper.governing import propose
+from services.gatekeeper.governing import ProposedAlready, propose
 from services.gatekeeper.policy import Policy, PolicyFaultsError, load
 from services.gatekeeper.testing import check
 from services.kit import logs
@@ -110,13 +110,20 @@ async def _propose(decider: Decider, text: str, wanted: Policy) -> None:
         author=AUTHOR,
         reason=f"version {wanted.ref.version} stands in the folder of policies",
     )
-    try:
-        await propose(decider, said, None)
-    except Conflict:
-        _log.info("policy.proposed_already", policy=wanted.ref.name, version=wanted.ref.version)
-    else:
-        _log.warning("policy.proposed", policy=wanted.ref.name, version=wanted.ref.version,
-                     detail="it judges once people have approved and activated it")  # fmt: skip
+    ref, why = wanted.ref, Conflict()
+    for _ in range(TRIES):  # others may write into those histories too
+        try:
+            await propose(decider, said, None)
+        except ProposedAlready:
+            _log.info("policy.proposed_already", policy=ref.name, version=ref.version)
+            return
+        except Conflict as conflict:
+            why = conflict
+        else:
+            _log.warning("policy.proposed", policy=ref.name, version=ref.version,
+                         detail="it judges once people have approved and activated it")  # fmt: skip
+            return
+    _log.warning("policy.not_proposed", policy=ref.name, version=ref.version, detail=str(why))
 
 
 def _rises(wanted: Policy, current: Policy | None) -> bool:

@@ -113,7 +113,8 @@ class Governing:
         if (why := fault(one, who.id, found.by)) is not None:
             raise Forbidden(why, roles=[self._role])
         if not one.backtests:
-            raise PreconditionFailed("nobody has backtested it yet, so there is nothing to go by")
+            detail = "nobody has backtested it yet on decisions that it covers, or on all there are"
+            raise PreconditionFailed(detail)
         said = {} if comment is None else {"comment": comment}
         payload = PolicyApproved(policy_id=name, content_sha256=_bare(digest), principal=who.id,
                                  **said)  # fmt: skip
@@ -196,6 +197,10 @@ class Governing:
             raise Forbidden(f"{who.id} does not hold {self._role}", roles=[self._role])
 
 
+class ProposedAlready(Conflict):
+    """This very text is proposed."""
+
+
 async def propose(decider: Decider, said: PolicyProposed, who: Principal | None) -> Receipt:
     """Record a proposal of a checked text. Raises `NotFound` and `Conflict` as `Governing`."""
     name = said.policy_id
@@ -204,7 +209,7 @@ async def propose(decider: Decider, said: PolicyProposed, who: Principal | None)
     _check_known(decider, name, listed)
     digest = f"sha256:{said.content_sha256}"
     if any(one.digest == digest for one in proposed(pages[1], pages[0])):
-        raise Conflict("this very text is proposed already", actual={})
+        raise ProposedAlready("this very text is proposed already", actual={})
     _check_version(said.version, pages[0])
     expect = {page.subject: page.version for page in pages}
     return await decider.append(envelope(said, f"proposal:{name}", stamp()), expect, who)

@@ -134,6 +134,27 @@ def test_a_text_whose_test_fails_stops_the_start(tmp_path: Path) -> None:
         )
 
 
+def test_one_person_behind_a_policy_is_for_development() -> None:
+    alone = SETTINGS.model_copy(update={"policy_people": 1})
+    with pytest.raises(SettingsError, match="GATEKEEPER_POLICY_PEOPLE is below 2"):
+        service.build(Shared(), alone, Keyring(), MemoryLedger(Told()))
+    assert service.build(Shared(dev=True), alone, Keyring(), MemoryLedger(Told())).checks
+
+
+async def test_a_version_that_was_activated_is_not_said_to_be_proposed(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decider = Decider(MemoryLedger(told), "main", ["standard"])
+    await activate(decider, versioned(2))
+    data = told.events[-1].data | {"version": 3}  # does not match its text: not valid
+    told.tell("policy.activated.v1", data)
+    await activate(decider, versioned(3))
+    said = capsys.readouterr().out
+    assert "policy.not_proposed" in said
+    assert "version 3 was activated already" in said
+    assert "proposed_already" not in said
+
+
 async def test_the_service_waits_for_the_ledger_and_is_not_ready_before(
     told: Told, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
