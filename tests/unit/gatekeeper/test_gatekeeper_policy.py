@@ -174,3 +174,18 @@ def test_params_that_are_no_mapping_are_a_fault_with_a_place() -> None:
     found = faults(text)
     assert any(one.startswith("p.yaml:11:1 params: ") for one in found), found
     assert any("there is no param n" in one for one in found)
+
+
+@pytest.mark.parametrize(("count", "fits"), [(200, True), (201, False)])
+def test_a_document_holds_so_many_expressions(count: int, *, fits: bool) -> None:
+    rules = [f"{{id: r{n}, type: cel, expr: '{n} == {n}', unmet: fail}}" for n in range(count)]
+    parts = [rules[at : at + 50] for at in range(0, count, 50)]
+    stages = "".join(
+        f"  - id: s{n}\n    rules:\n" + "".join(f"    - {rule}\n" for rule in part)
+        for n, part in enumerate(parts)
+    )
+    text = document().partition("  - id: s\n")[0] + stages
+    if fits:
+        assert len(list(load(text).document.gates[0].rules())) == count
+    else:
+        assert faults(text) == ["p.yaml:5:1 gates: 201 expressions are too many; 200 are the most"]
