@@ -116,7 +116,8 @@ def _proposal(event: RecordedEvent, digest: str) -> Proposal:
 def _says_something(backtest: RecordedEvent, proposal: Proposal) -> bool:
     """Say whether decisions were covered; where there are none, it has to have looked at all."""
     data = backtest.data
-    return data["covered"] > 0 or (data["first"] == 1 and data["last"] >= proposal.position)
+    looked_at_all = data["first"] == 1 and data["last"] >= proposal.position
+    return bool(data["covered"] > 0 or looked_at_all)
 
 
 def _is_theirs(event: RecordedEvent) -> bool:
