@@ -1,9 +1,10 @@
 """Activating: the policy documents of a folder become events, so that what judged is on record.
 
-What judges is the ledger's text, never the file. The first text of a name is activated as it stands
-in its file. A later one with a higher version becomes a proposal, which people approve and
-activate; in development mode it is activated at once. A lower version is an older deployment and is
-left alone.
+What judges is the ledger's text, never the file. While the ledger has no policy, all texts are
+activated together as they stand in their files. From then on the text of a new name or of a higher
+version becomes a proposal, which people approve and activate; in development mode it is activated
+at once. A lower version is an older deployment and is left alone. So is a name whose file is gone:
+it judges until it is retired.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import uuid
 from typing import TYPE_CHECKING
 
 from contracts.payloads.policies import PolicyActivated, PolicyProposed
-from contracts.problem import Conflict
-from services.gatekeeper.active import newest
+from contracts.problem import Conflict, Unavailable
+from services.gatekeeper.active import POLICIES, is_known, named, newest
 from services.gatekeeper.deciding import SOURCE, TRIES, Decider, envelope
-from services.gatekeeper.governing import propose
+from services.gatekeeper.governing import ProposedAlready, propose
 from services.gatekeeper.policy import Policy, PolicyFaultsError, load
 from services.gatekeeper.testing import check
 from services.kit import logs
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from contracts.event import Event
 
 _log = logs.get(__name__)
 AUTHOR = "service:gatekeeper"
@@ -64,16 +67,37 @@ async def activate(decider: Decider, texts: dict[str, str], *, at_once: bool = F
     """Make sure that each text, or a later version, is active or (unless `at_once`) proposed. Safe
     to repeat and to run twice.
     """
+    await _begin(decider, texts)
     for name, text in texts.items():
         for _ in range(TRIES):  # others may write into that history too
             page = await decider.reader.history(f"policy:{name}")
             current, wanted = newest(page), load(text, name)
             if current is not None and not _rises(wanted, current.policy):
                 break
-            if current is not None and not at_once:
+            if not at_once:
                 await _propose(decider, text, wanted)
                 break
             await _append(decider, text, wanted, page.version)
+
+
+async def _begin(decider: Decider, texts: dict[str, str]) -> None:
+    """Activate all texts, or none, where no policy was ever active: nobody can approve of them."""
+    for _ in range(TRIES):
+        asked = [POLICIES, *(f"policy:{name}" for name in texts)]
+        listed, *pages = await decider.reader.histories(asked)
+        if named(listed) or any(map(is_known, pages)):
+            return
+        policies = [(text, load(text, name)) for name, text in texts.items()]
+        events = [_activation(*one, page.version)
+                  for one, page in zip(policies, pages, strict=True)]  # fmt: skip
+        expect = {page.subject: page.version for page in (listed, *pages)}
+        try:
+            await decider.append_all(events, expect)
+        except Conflict:
+            continue
+        for _, one in policies:
+            _log.info("policy.activated", policy=one.ref.name, version=one.ref.version)
+    raise Unavailable("the histories of the policies move; none is active yet")
 
 
 async def _propose(decider: Decider, text: str, wanted: Policy) -> None:
@@ -86,13 +110,20 @@ async def _propose(decider: Decider, text: str, wanted: Policy) -> None:
         author=AUTHOR,
         reason=f"version {wanted.ref.version} stands in the folder of policies",
     )
-    try:
-        await propose(decider, said, None)
-    except Conflict:
-        _log.info("policy.proposed_already", policy=wanted.ref.name, version=wanted.ref.version)
-    else:
-        _log.warning("policy.proposed", policy=wanted.ref.name, version=wanted.ref.version,
-                     detail="it judges once people have approved and activated it")  # fmt: skip
+    ref, why = wanted.ref, Conflict()
+    for _ in range(TRIES):  # others may write into those histories too
+        try:
+            await propose(decider, said, None)
+        except ProposedAlready:
+            _log.info("policy.proposed_already", policy=ref.name, version=ref.version)
+            return
+        except Conflict as conflict:
+            why = conflict
+        else:
+            _log.warning("policy.proposed", policy=ref.name, version=ref.version,
+                         detail="it judges once people have approved and activated it")  # fmt: skip
+            return
+    _log.warning("policy.not_proposed", policy=ref.name, version=ref.version, detail=str(why))
 
 
 def _rises(wanted: Policy, current: Policy | None) -> bool:
@@ -107,6 +138,16 @@ def _rises(wanted: Policy, current: Policy | None) -> bool:
 
 
 async def _append(decider: Decider, text: str, wanted: Policy, version: int) -> None:
+    subject = f"policy:{wanted.ref.name}"
+    try:
+        await decider.append(_activation(text, wanted, version), {subject: version})
+    except Conflict:
+        _log.info("policy.activated_elsewhere", policy=wanted.ref.name)
+    else:
+        _log.info("policy.activated", policy=wanted.ref.name, version=wanted.ref.version)
+
+
+def _activation(text: str, wanted: Policy, version: int) -> Event:
     payload = PolicyActivated(
         policy_id=wanted.ref.name,
         version=wanted.ref.version,
@@ -116,9 +157,4 @@ async def _append(decider: Decider, text: str, wanted: Policy, version: int) -> 
     )
     subject = f"policy:{wanted.ref.name}"
     id_ = str(uuid.uuid5(_NAMESPACE, f"{subject}@{version}:{wanted.ref.digest}"))
-    try:
-        await decider.append(envelope(payload, subject, id_=id_), {subject: version})
-    except Conflict:
-        _log.info("policy.activated_elsewhere", policy=wanted.ref.name)
-    else:
-        _log.info("policy.activated", policy=wanted.ref.name, version=wanted.ref.version)
+    return envelope(payload, POLICIES, id_=id_)

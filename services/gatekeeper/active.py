@@ -18,6 +18,8 @@ from services.gatekeeper import policy
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.rules import words
 
+POLICIES = "control:policies"
+"""Subject of every activation and retirement, besides their policy: tells which names there are."""
 _ACTIVATED, _RETIRED = type_of(PolicyActivated), type_of(PolicyRetired)
 
 
@@ -33,6 +35,12 @@ class Active:
     content: str
     policy: policy.Policy | None
     """None when the text does not validate or does not match its digest."""
+
+
+def named(listed: HistoryPage) -> list[str]:
+    """Return the subject of each policy that was ever activated, from the history of `POLICIES`."""
+    texts = [event for event in listed.events if event.type == _ACTIVATED]
+    return sorted({k for event in texts for k in event.versions if k.startswith("policy:")})
 
 
 def newest(page: HistoryPage) -> Active | None:
@@ -61,10 +69,10 @@ def turn(pages: Sequence[HistoryPage], as_of: datetime) -> datetime | None:
 def select(
     pages: Sequence[HistoryPage], facts: Facts, as_of: datetime
 ) -> policy.Applied | policy.NoPolicy:
-    """Choose the policy. One that is not there yet is no reason to deny: wait for it. One that
-    cannot be read denies everything, because nobody knows which gates it guards.
+    """Choose the policy. While none was ever activated there is no reason to deny: wait for them.
+    One that cannot be read denies everything, because nobody knows which gates it guards.
     """
-    if not pages or not all(map(_is_known, pages)):
+    if not any(map(is_known, pages)):
         raise Unavailable("the policies are not active yet", retry_after_seconds=2)
     active = [found for page in pages if (found := at(page, as_of)) is not None]
     until = turn(pages, as_of)
@@ -75,7 +83,8 @@ def select(
     return replace(policy.select(valid, facts), until=until)
 
 
-def _is_known(page: HistoryPage) -> bool:
+def is_known(page: HistoryPage) -> bool:
+    """Say whether a text of a policy was ever activated."""
     return any(event.type == _ACTIVATED for event in page.events)
 
 

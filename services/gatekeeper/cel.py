@@ -85,7 +85,7 @@ class Program:
     compiled: Any = field(repr=False, compare=False)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4_096)  # all that the active policies say, or they compile at each question
 def compile(text: str, scope: Scope) -> Program:  # noqa: A001 – the word that everybody uses
     """Check a text in milliseconds whatever it says, or raise `CelFaultsError`."""
     try:

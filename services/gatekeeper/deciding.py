@@ -58,7 +58,7 @@ class Decider:
     """Judges releases of one ledger by the policies of the given names."""
 
     def __init__(self, ledger: Ledger, name: str, policies: Sequence[str]) -> None:
-        """Read and write the ledger `name`; judge by the newest text of each of `policies`."""
+        """Read and write the ledger `name`; judge by `policies` and all that were activated."""
         self.ledger, self.name, self.policies = ledger, name, tuple(policies)
         self.reader = Reader(ledger, name, policies)
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()

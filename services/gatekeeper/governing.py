@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contracts import ijson, subject
+from contracts.catalogue import type_of
 from contracts.event import HistoryPage, Receipt, format_time
 from contracts.payloads.policies import (
     PolicyActivated,
@@ -32,6 +33,7 @@ from services.gatekeeper.trying import Trials, refuse
 from services.kit import clock
 from services.kit.identity import Principal
 
+_ACTIVATED = type_of(PolicyActivated)
 _HOPS = 4
 """How far links from account to account are followed."""
 
@@ -111,7 +113,8 @@ class Governing:
         if (why := fault(one, who.id, found.by)) is not None:
             raise Forbidden(why, roles=[self._role])
         if not one.backtests:
-            raise PreconditionFailed("nobody has backtested it yet, so there is nothing to go by")
+            detail = "nobody has backtested it yet on decisions that it covers, or on all there are"
+            raise PreconditionFailed(detail)
         said = {} if comment is None else {"comment": comment}
         payload = PolicyApproved(policy_id=name, content_sha256=_bare(digest), principal=who.id,
                                  **said)  # fmt: skip
@@ -121,7 +124,7 @@ class Governing:
         self, who: Principal, name: str, digest: str, effective_from: datetime | None
     ) -> Receipt:
         """Let a proposed text judge, from an instant on or at once. Raises `PreconditionFailed`
-        naming what it lacks, `Conflict` when a text of its version or a higher one has judged.
+        naming what it lacks, `Conflict` when a text of its version or a higher one was activated.
         """
         _check_person(who)
         if effective_from is not None and effective_from <= clock.now():
@@ -139,7 +142,7 @@ class Governing:
                                       content_sha256=_bare(digest), content=one.content,
                                       **when)  # fmt: skip
             try:
-                event = envelope(payload, f"policy:{name}", stamp())
+                event = envelope(payload, active.POLICIES, stamp())
                 return await self._decider.append(event, found.read_set, who)
             except Conflict:
                 continue
@@ -153,7 +156,7 @@ class Governing:
         if active.newest(found.policy) is None:
             raise NotFound(f"no text of {name} has ever been activated")
         payload = PolicyRetired(policy_id=name, reason=reason, retired_by=who.id)
-        event = envelope(payload, f"policy:{name}", stamp())
+        event = envelope(payload, active.POLICIES, stamp())
         return await self._decider.append(event, found.read_set, who)
 
     async def shadow(self, name: str, first: str | None, last: str | None) -> tuple[int, Table]:
@@ -169,9 +172,10 @@ class Governing:
 
     async def read(self, name: str, *more: str) -> _Read:
         """Read what is known of a policy; `more` are people whose accounts matter too."""
-        _known(self._decider, name)
         reader = self._decider.reader
-        pages = await reader.histories([f"policy:{name}", f"proposal:{name}", f"role:{self._role}"])
+        about = [f"policy:{name}", f"proposal:{name}", f"role:{self._role}"]
+        listed, *pages = await reader.histories([active.POLICIES, *about])
+        _check_known(self._decider, name, listed)
         found = proposed(pages[1], pages[0])
         accounts = {who for one in found for who in (one.author, *one.approvals)} | set(more)
         for _ in range(_HOPS):
@@ -193,28 +197,35 @@ class Governing:
             raise Forbidden(f"{who.id} does not hold {self._role}", roles=[self._role])
 
 
+class ProposedAlready(Conflict):
+    """This very text is proposed."""
+
+
 async def propose(decider: Decider, said: PolicyProposed, who: Principal | None) -> Receipt:
     """Record a proposal of a checked text. Raises `NotFound` and `Conflict` as `Governing`."""
     name = said.policy_id
-    _known(decider, name)
-    pages = await decider.reader.histories([f"policy:{name}", f"proposal:{name}"])
+    asked = [active.POLICIES, f"policy:{name}", f"proposal:{name}"]
+    listed, *pages = await decider.reader.histories(asked)
+    _check_known(decider, name, listed)
     digest = f"sha256:{said.content_sha256}"
     if any(one.digest == digest for one in proposed(pages[1], pages[0])):
-        raise Conflict("this very text is proposed already", actual={})
+        raise ProposedAlready("this very text is proposed already", actual={})
     _check_version(said.version, pages[0])
     expect = {page.subject: page.version for page in pages}
     return await decider.append(envelope(said, f"proposal:{name}", stamp()), expect, who)
 
 
-def _known(decider: Decider, name: str) -> None:
-    if name not in decider.policies:
+def _check_known(decider: Decider, name: str, listed: HistoryPage) -> None:
+    if name not in decider.policies and f"policy:{name}" not in active.named(listed):
         raise NotFound(f"there is no policy {name} here; its first text comes by a file")
 
 
 def _check_version(version: int, page: HistoryPage) -> None:
-    highest = max((e.data.get("version", 0) for e in page.events), default=0)
+    texts = [event for event in page.events if event.type == _ACTIVATED]
+    highest = max((event.data.get("version", 0) for event in texts), default=0)
     if version <= highest:
-        raise Conflict(f"version {highest} has judged: a new text has a higher one", actual={})
+        said = f"version {highest} was activated already: a new text has a higher one"
+        raise Conflict(said, actual={})
 
 
 def _check_person(who: Principal) -> None:

@@ -21,10 +21,11 @@ def resolve(source: Source) -> tuple[Any, list[str]]:
     """Return the value of a document with its params put in, and the faults in their use."""
     if not isinstance(source.value, dict):
         return source.value, []
-    declared = source.value.get("params") or {}
+    said = source.value.get("params")
+    declared = said if isinstance(said, dict) else {}
     known = {
         name: one["default"]
-        for name, one in (declared.items() if isinstance(declared, dict) else ())
+        for name, one in declared.items()
         if isinstance(one, dict) and "default" in one
     }
     uses = list(_uses(source.value))

@@ -70,6 +70,11 @@ class NoPolicy:
     """As in `Applied`."""
 
 
+MOST_EXPRESSIONS = 200
+"""In one document: each takes a while to compile, and what judges is kept compiled."""
+_EXPRESSIONS = frozenset({"expr", "require", "when"})
+
+
 class PolicyFaultsError(ValueError):
     """The document is not a policy; `faults` lists every reason."""
 
@@ -87,6 +92,9 @@ def load(text: str, file: str = "policy.yaml") -> Policy:
         raise PolicyFaultsError([str(error)]) from None
     value, misused = params.resolve(source)
     faults = [*source.doubles(), *misused]
+    if (count := _expressions(value)) > MOST_EXPRESSIONS:  # before any of them is compiled
+        said = f"{count} expressions are too many; {MOST_EXPRESSIONS} are the most"
+        raise PolicyFaultsError([source.fault(("gates",), said)])
     try:
         found = Document.model_validate(value)
     except ValidationError as error:
@@ -112,6 +120,14 @@ def select(policies: Iterable[Policy], facts: Facts) -> Applied | NoPolicy:
         names = " and ".join(sorted(p.ref.name for p, _ in found))
         return NoPolicy(f"the policies {names} all cover the gate {gate} for {kind}; one must")
     return Applied(found[0][0].ref, found[0][1])
+
+
+def _expressions(value: Any) -> int:
+    """Count what stands where a document may hold expressions."""
+    if isinstance(value, dict):
+        own = sum(isinstance(value.get(key), str) for key in _EXPRESSIONS)
+        return own + sum(map(_expressions, value.values()))
+    return sum(map(_expressions, value)) if isinstance(value, list) else 0
 
 
 def _errors(error: ValidationError) -> Iterable[Any]:

@@ -1,7 +1,8 @@
 """Proposals: what was said of texts that may come to judge, and what each still lacks. Pure.
 
 A text judges when as many different people stand behind it as the service asks for (whoever
-proposed it, if that is a person, and holders of the role who approved), and a backtest is attached.
+proposed it, if that is a person, and holders of the role who approved), and a backtest is attached
+that covered decisions, or looked at the whole history where there are none for it to cover.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def proposed(said: HistoryPage, policy: HistoryPage) -> list[Proposal]:
             found.setdefault(digest, _proposal(event, digest))
         elif (one := found.get(digest)) is None:
             continue
-        elif event.type == _BACKTESTED:
+        elif event.type == _BACKTESTED and _says_something(event, one):
             one.backtests.append(event.position)
         elif event.type == _APPROVED and _is_theirs(event):
             one.approvals.setdefault(event.data["principal"], event.position)
@@ -110,6 +111,13 @@ def _proposal(event: RecordedEvent, digest: str) -> Proposal:
         event.position, data["version"], digest, data["content"], data["author"], person,
         data["reason"], bool(data.get("shadow")),
     )  # fmt: skip
+
+
+def _says_something(backtest: RecordedEvent, proposal: Proposal) -> bool:
+    """Say whether decisions were covered; where there are none, it has to have looked at all."""
+    data = backtest.data
+    looked_at_all = data["first"] == 1 and data["last"] >= proposal.position
+    return bool(data["covered"] > 0 or looked_at_all)
 
 
 def _is_theirs(event: RecordedEvent) -> bool:

@@ -61,6 +61,7 @@ class Reader:
     """Reads histories of one ledger, in one snapshot a question."""
 
     def __init__(self, ledger: Histories, name: str, policies: Sequence[str]) -> None:
+        """Judge by `policies` and by all others that the ledger has activated."""
         self._ledger, self._name = ledger, name
         self._policies = [f"policy:{each}" for each in policies]
         self._rested: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -71,7 +72,7 @@ class Reader:
         a release that nobody has named.
         """
         rested = self._rested.get((release, gate), ())
-        wanted = dict.fromkeys((f"release:{release}", *self._policies, *rested))
+        wanted = dict.fromkeys((f"release:{release}", active.POLICIES, *self._policies, *rested))
         known = {page.subject: page for page in await self._pages(wanted, None)}
         first = _told(known[f"release:{release}"])
         if not first.version:
@@ -84,9 +85,10 @@ class Reader:
             return [_told(known[key]) for key in keys]
 
         draft = await _drafted(release, gate, first, pages)
-        texts = await pages(self._policies)
+        (listed,) = await pages([active.POLICIES])
+        texts = await pages([*self._policies, *active.named(listed)])
         applied = active.select(texts, draft.facts, as_of)
-        draft.take(texts)
+        draft.take([listed, *texts])
         await _ask(draft, applied)
         self._remember((release, gate), tuple(draft.facts.read_set))
         return Read(draft.facts, applied)
@@ -129,8 +131,9 @@ class Reader:
         return {role: sorted({h.principal for h in kept if h.role == role}) for role in roles}
 
     async def policies(self) -> list[HistoryPage]:
-        """Return the history of each policy."""
-        return await self.histories(self._policies)
+        """Return the history of each policy, of those that the ledger has activated too."""
+        listed = await self.history(active.POLICIES)
+        return await self.histories([*self._policies, *active.named(listed)])
 
     async def histories(
         self, subjects: Iterable[str], as_of: str | None = None

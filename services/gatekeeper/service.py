@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 NAME = "gatekeeper"
 _PAUSE_SECONDS = 0.5
+_PEOPLE = 2
+"""Behind a policy, at least: four eyes."""
 
 
 def build(
@@ -46,8 +48,11 @@ def build(
 ) -> Service:
     """Return the service. Without a `feed` it answers whoever asks and judges nothing by itself.
 
-    Raises `SettingsError` when a policy document of the folder is faulty.
+    Raises `SettingsError` when a policy document of the folder is faulty, or one person could let
+    a policy judge.
     """
+    if settings.policy_people < _PEOPLE and not shared.dev:
+        raise SettingsError(f"GATEKEEPER_POLICY_PEOPLE is below {_PEOPLE}: that is for development")
     try:
         texts = read_folder(settings.policies)
     except PolicyFaultsError as error:
@@ -119,9 +124,10 @@ def _reachable(decider: Decider) -> Check:
 
 def _active(decider: Decider) -> Check:
     async def check() -> str | None:
-        pages = zip(decider.policies, await decider.reader.policies(), strict=True)
-        known = {name: active.newest(page) for name, page in pages}
-        missing = [name for name, found in known.items() if found is None or found.policy is None]
-        return f"not active: {', '.join(missing)}" if missing else None
+        pages = await decider.reader.policies()
+        if not any(map(active.is_known, pages)):
+            return f"not active: {', '.join(decider.policies)}"
+        broken = [one.name for page in pages if (one := active.newest(page)) and not one.policy]
+        return f"not valid: {', '.join(broken)}" if broken else None
 
     return check

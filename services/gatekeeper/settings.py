@@ -16,12 +16,13 @@ class GatekeeperSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="GATEKEEPER_")
 
     policies: Path = Path("deploy/policies")
-    """Folder of policy documents (`*.yaml`): the first text of each name is activated at start, a
-    higher version is proposed; in development mode it is activated."""
+    """Folder of policy documents (`*.yaml`): activated at start while the ledger has no policy.
+    Later a new name or a higher version is proposed; in development mode it is activated."""
     policy_role: str = Field(default="release-governance", pattern=r"^[^\s,]{1,100}$")
     """Whose holders approve, activate and retire policies."""
     policy_people: int = Field(default=2, ge=1, le=20)
-    """Different people who must stand behind a policy: its author and those who approve."""
+    """Different people who must stand behind a policy: its author and those who approve; 1 is for
+    development mode alone."""
     ledger: str = Field(default="main", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     """The ledger whose releases are judged."""
     pool_size: int = Field(default=5, ge=2, le=100)

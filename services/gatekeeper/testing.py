@@ -21,6 +21,7 @@ from services.gatekeeper.samples import GATED, RELEASE, SAMPLES, SPEAKER
 from services.gatekeeper.schema import Given, Test
 
 _STEP = timedelta(minutes=1)
+_BEYOND = "leads beyond the year 9999"
 _TYPES = {
     name.removeprefix(OURS).rpartition(".v")[0]: name
     for name in sorted(catalogue.CATALOGUE, key=lambda name: int(name.rpartition(".v")[2]))
@@ -51,7 +52,11 @@ def _failures(found: policy.Policy, test: Test) -> Iterator[tuple[tuple[str | in
         yield error.loc, error.words
         return
     ends = parse_time(recorded[-1].recorded_at) if recorded else parse_time(test.begins)
-    made = _judged(found, test, recorded, ends + (test.after or timedelta(0)))
+    try:
+        made = _judged(found, test, recorded, ends + (test.after or timedelta(0)))
+    except OverflowError:  # a rule may look further ahead than the test itself
+        yield ("after",), _BEYOND
+        return
     verdict = made.decision if made.policy else "not_covered"
     if verdict != test.expect.verdict:
         said = f"{test.name}: expected {test.expect.verdict}, and it is {verdict}: {made.summary}"
@@ -103,7 +108,10 @@ class _Story:
         if given.event not in _TYPES:
             raise _NoEventError(("given", at, "event"), "is no type of the catalogue")
         if self.events:
-            self._clock += given.after or _STEP
+            try:
+                self._clock += given.after or _STEP
+            except OverflowError:
+                raise _NoEventError(("given", at, "after"), _BEYOND) from None
         position = len(self.events) + 1
         event = self._event(at, given, position)
         keys = catalogue.subjects_of(event)

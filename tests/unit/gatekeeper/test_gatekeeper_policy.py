@@ -167,3 +167,25 @@ def test_a_rule_within_alternatives_may_not_have_the_id_of_another() -> None:
     pair = f"{{id: any, type: any_of, rules: [{one}, {{id: x, type: veto, roles: [qa]}}]}}"
     text = document(rule=pair) + f"    - {one.replace('count: 1', 'count: 2')}\n"
     assert ["another rule has this id" in fault for fault in faults(text)] == [True]
+
+
+def test_params_that_are_no_mapping_are_a_fault_with_a_place() -> None:
+    text = document(rule="{id: qa, type: approvals, count: $n, roles: [qa]}") + "params: 5\n"
+    found = faults(text)
+    assert any(one.startswith("p.yaml:11:1 params: ") for one in found), found
+    assert any("there is no param n" in one for one in found)
+
+
+@pytest.mark.parametrize(("count", "fits"), [(200, True), (201, False)])
+def test_a_document_holds_so_many_expressions(count: int, *, fits: bool) -> None:
+    rules = [f"{{id: r{n}, type: cel, expr: '{n} == {n}', unmet: fail}}" for n in range(count)]
+    parts = [rules[at : at + 50] for at in range(0, count, 50)]
+    stages = "".join(
+        f"  - id: s{n}\n    rules:\n" + "".join(f"    - {rule}\n" for rule in part)
+        for n, part in enumerate(parts)
+    )
+    text = document().partition("  - id: s\n")[0] + stages
+    if fits:
+        assert len(list(load(text).document.gates[0].rules())) == count
+    else:
+        assert faults(text) == ["p.yaml:5:1 gates: 201 expressions are too many; 200 are the most"]

@@ -27,11 +27,10 @@ class Life(Told):
         said = {"version": 2, "content": "text", "author": author, "reason": "why"} | data
         return self.say("proposed", author, via, **said)
 
-    def backtest(self) -> Life:
-        sums: dict[str, Any] = dict.fromkeys(
-            ("decisions", "covered", "changed", "failed", "blocked"), 0
-        )
-        return self.say("backtested", ADA, first=1, last=9, table_sha256=SHA, **sums)
+    def backtest(self, first: int = 1, last: int = 9, covered: int = 0) -> Life:
+        sums: dict[str, Any] = dict.fromkeys(("decisions", "changed", "failed", "blocked"), 0)
+        sums |= {"first": first, "last": last, "covered": covered}
+        return self.say("backtested", ADA, table_sha256=SHA, **sums)
 
     def approve(self, who: str, named: str | None = None, via: str | None = CONSOLE) -> Life:
         return self.say("approved", who, via, principal=named or who)
@@ -53,6 +52,20 @@ def test_two_people_and_a_backtest_are_enough() -> None:
     assert missing(life.approve(BEA).one(), governed()) == []
     assert missing(life.one(), governed(count=3)) == [one]
     assert missing(life.approve(CYD).one(), governed(count=3)) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "covered", "counts"),
+    [(2, 9, 0, False), (1, 1, 0, False), (1, 2, 0, True), (2, 9, 1, True), (5, 4, 0, False)],
+)
+def test_a_backtest_covers_decisions_or_looks_at_all(
+    first: int, last: int, covered: int, *, counts: bool
+) -> None:
+    life = Life().say("approved", BEA, principal=BEA).propose().approve(BEA)
+    assert missing(life.one(), governed()) == ["a backtest"]
+    assert missing(life.backtest(first, last, covered).one(), governed()) == (
+        [] if counts else ["a backtest"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -159,3 +159,17 @@ def test_the_command_names_every_fault_of_every_file_and_says_by_its_exit_code(
     assert f"{bad}:1:1 kind: Input should be 'ReleasePolicy'" in said.output
     assert f"{bad}:1:1 gates: Field required" in said.output
     assert f"{none}:1:1 cannot be read" in said.output
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "at"),
+    [
+        (", ".join(["{event: release.planned, after: 9999w}"] * 60), "", "tests[0].given["),
+        ("release.planned", ", begins: '9999-12-31T00:00:00Z', after: 9w", "tests[0].after: "),
+        (CLEAN, ", begins: '9999-12-31T23:30:00Z'", "tests[0]"),
+    ],
+)
+def test_a_test_that_leads_beyond_the_calendar_is_a_fault(given: str, more: str, at: str) -> None:
+    (fault,) = faults(document(TESTS, SRE) + case(given, "{verdict: pending}", more))
+    assert at in fault
+    assert "beyond the year 9999" in fault
