@@ -23,6 +23,8 @@ from services.gatekeeper.rules import words
 
 _PROPOSED, _BACKTESTED = type_of(PolicyProposed), type_of(PolicyBacktested)
 _APPROVED, _ACTIVATED = type_of(PolicyApproved), type_of(PolicyActivated)
+_MANY = 500
+"""Decisions: as many as can be asked about in one request are twice that."""
 
 
 @dataclass(slots=True)
@@ -114,10 +116,12 @@ def _proposal(event: RecordedEvent, digest: str) -> Proposal:
 
 
 def _says_something(backtest: RecordedEvent, proposal: Proposal) -> bool:
-    """Say whether decisions were covered; where there are none, it has to have looked at all."""
+    """Say whether decisions were covered; where there are none, it has to have looked at all, or
+    at so many that it shows a new gate.
+    """
     data = backtest.data
     looked_at_all = data["first"] == 1 and data["last"] >= proposal.position
-    return bool(data["covered"] > 0 or looked_at_all)
+    return bool(data["covered"] > 0 or looked_at_all or data["decisions"] >= _MANY)
 
 
 def _is_theirs(event: RecordedEvent) -> bool:

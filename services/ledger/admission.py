@@ -77,9 +77,17 @@ def refusal(event: Event, scopes: frozenset[str] = frozenset()) -> Forbidden | N
 
 
 def _astray(event: Event) -> str | None:
-    """Return the governed subject of the envelope that the payload of a type of ours leaves out."""
+    """Return the governed subject of the envelope that the payload of a type of ours leaves out.
+
+    What our services alone may write stands where they say.
+    """
     said = event.subject
-    if said is None or not event.type.startswith(OURS) or said.partition(":")[0] not in GOVERNED:
+    if (
+        said is None
+        or event.type in OURS_ALONE
+        or not event.type.startswith(OURS)
+        or said.partition(":")[0] not in GOVERNED
+    ):
         return None
     return None if said in catalogue.named_by_payload(event) else said
 
