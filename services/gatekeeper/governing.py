@@ -22,14 +22,14 @@ from contracts.payloads.policies import (
     PolicyRetired,
 )
 from contracts.problem import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
-from services.gatekeeper import active, points, policy
+from services.gatekeeper import active, points
 from services.gatekeeper.deciding import TRIES, Decider, envelope, stamp
 from services.gatekeeper.folding import fold
 from services.gatekeeper.people import is_person
 from services.gatekeeper.policy_shapes import Table
 from services.gatekeeper.proposals import Governance, Proposal, fault, missing, proposed
 from services.gatekeeper.rules import words
-from services.gatekeeper.trying import Trials, refuse
+from services.gatekeeper.trying import Checked, Trials, refuse
 from services.kit import clock
 from services.kit.identity import Principal
 
@@ -65,17 +65,17 @@ class Governing:
 
     async def propose(
         self, who: Principal, text: str, reason: str, *, shadow: bool
-    ) -> tuple[policy.Policy, Receipt]:
+    ) -> tuple[Checked, Receipt]:
         """Propose a text. Raises `Invalid` with its faults, `NotFound` for a name that does not
         judge here, `Conflict` for a text or a version that is there already.
         """
         _check_person(who)
-        refuse(await self.trials.check(text))
-        wanted = policy.load(text)
+        wanted = await self.trials.check(text)
+        refuse(wanted.faults)
         more = {"shadow": True} if shadow else {}
         said = PolicyProposed(
-            policy_id=wanted.ref.name, version=wanted.ref.version, content=text, author=who.id,
-            content_sha256=_bare(wanted.ref.digest), reason=reason, **more,
+            policy_id=wanted.name, version=wanted.version, content=text, author=who.id,
+            content_sha256=_bare(wanted.digest), reason=reason, **more,
         )  # fmt: skip
         return wanted, await propose(self._decider, said, who)
 
@@ -83,8 +83,8 @@ class Governing:
         """Try a text on the decisions of a range, and record nothing. Raises `Invalid` with its
         faults.
         """
-        found = await points.between(self._decider.ledger, self._decider.name, first, last)
-        return await self.trials.backtest(text, found.decisions, found.first, found.last)
+        ledger, name = self._decider.ledger, self._decider.name
+        return await self.trials.backtest(text, lambda: points.between(ledger, name, first, last))
 
     async def attach(
         self, who: Principal, name: str, digest: str, first: int | None, last: int | None

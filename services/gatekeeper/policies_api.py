@@ -5,14 +5,13 @@ People speak in their own name. Drafts are run in a child process (`trying`).
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 
 from contracts.problem import Malformed
-from services.gatekeeper import active, linting, policy
+from services.gatekeeper import active
 from services.gatekeeper.deciding import Decider
 from services.gatekeeper.governing import Governing
 from services.gatekeeper.policy_shapes import (
@@ -84,25 +83,24 @@ class PoliciesApi:
         """Say whether a YAML text is a policy that passes its tests, with every fault at once."""
         self._who(request, "read")
         text = _text(await request.body())
-        if faults := await self._governing.trials.check(text):
-            return Validation(valid=False, problems=faults)
-        found = await asyncio.to_thread(policy.load, text)
-        gates, tests = [gate.id for gate in found.document.gates], len(found.document.tests)
-        return Validation(valid=True, problems=[], gates=gates, tests=tests,
-                          **found.ref.model_dump())  # fmt: skip
+        found = await self._governing.trials.check(text)
+        if found.faults:
+            return Validation(valid=False, problems=found.faults)
+        return Validation(
+            valid=True, problems=[], gates=list(found.gates), tests=found.tests, name=found.name,
+            version=found.version, digest=found.digest,
+        )  # fmt: skip
 
     async def lint(self, request: Request) -> Lint:
         """Say what in a YAML text is valid and odd: rules that nobody can satisfy, or is asked."""
         self._who(request, "read")
         text = _text(await request.body())
-        if faults := await self._governing.trials.check(text):
-            return Lint(valid=False, problems=faults, warnings=[])
-        found = await asyncio.to_thread(policy.load, text)
-        roles = sorted({role for gate in found.document.gates for role in gate.roles()})
-        holders = await self._decider.reader.holders(roles, clock.now())
-        warnings = [LintWarning.model_validate(each, from_attributes=True)
-                    for each in linting.lint(found, holders)]  # fmt: skip
-        return Lint(valid=True, problems=[], warnings=warnings)
+        reader, now = self._decider.reader, clock.now()
+        faults, remarks = await self._governing.trials.lint(
+            text, lambda roles: reader.holders(roles, now)
+        )
+        warnings = [LintWarning.model_validate(one, from_attributes=True) for one in remarks]
+        return Lint(valid=not faults, problems=faults, warnings=warnings)
 
     async def backtest(self, request: Request, from_: From = None, to: To = None) -> Table:
         """Say what a YAML text would have decided wherever a decision was made.
@@ -117,7 +115,7 @@ class PoliciesApi:
         who = self._who(request, "decision:make")
         said = (body.content, body.reason)
         found, receipt = await self._governing.propose(who, *said, shadow=body.shadow)
-        return PolicyReceipt(policy=found.ref.name, digest=found.ref.digest, receipt=receipt)
+        return PolicyReceipt(policy=found.name, digest=found.digest, receipt=receipt)
 
     async def proposals(self, request: Request, name: Name) -> Proposals:
         """Give what was proposed of a policy, newest first, with what each text still lacks."""

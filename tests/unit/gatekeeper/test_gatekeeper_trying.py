@@ -12,9 +12,10 @@ from services.gatekeeper import trying
 from services.gatekeeper.activating import activate
 from services.gatekeeper.backtesting import Remembered, backtest
 from services.gatekeeper.deciding import Decider
+from services.gatekeeper.points import Points
 from services.gatekeeper.policy import load
 from services.gatekeeper.policy_shapes import table
-from services.gatekeeper.trying import MIB, Trials
+from services.gatekeeper.trying import MIB, Checked, Trials
 from tests.unit.gatekeeper.guarded import FAY, OZ, Guarded, document
 from tests.unit.gatekeeper.memory import MemoryLedger
 from tests.unit.gatekeeper.told import GATE, RELEASE
@@ -36,7 +37,7 @@ def doubled(times: int) -> str:
 async def checked(text: str, **bounds: int) -> list[str] | str:
     """Return the faults of a text, or the words in which it was given up."""
     try:
-        return await Trials(MemoryLedger(Guarded()), "main", **bounds).check(text)
+        return (await Trials(MemoryLedger(Guarded()), "main", **bounds).check(text)).faults
     except Invalid as problem:
         return problem.detail
 
@@ -52,7 +53,11 @@ async def test_a_draft_is_judged_as_it_would_be_in_process() -> None:
     await decider.decide(RELEASE, GATE)
     last = len(told.events)
     points = [event for event in told.events if event.type.endswith("decision.recorded.v1")]
-    there = await Trials(ledger, "main").backtest(document(TWO), points, 1, last)
+
+    async def find() -> Points:
+        return Points(1, last, points)
+
+    there = await Trials(ledger, "main").backtest(document(TWO), find)
     here = await backtest(Remembered(told.events), "main", load(document(TWO)), 1, last)
     ref = load(document(TWO)).ref
     assert there == table(here, ref.name, ref.digest, 1, last)
@@ -81,7 +86,7 @@ async def test_of_many_drafts_at_once_some_are_sent_away(monkeypatch: pytest.Mon
     trials = Trials(MemoryLedger(Guarded()), "main")
     asked = [trials.check(document(ONE)) for _ in range(5)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
-    assert answers[:3] == [[], [], []]
+    assert [one.faults for one in answers[:3] if isinstance(one, Checked)] == [[], [], []]
     assert [type(one) for one in answers[3:]] == [Unavailable, Unavailable]
 
 
