@@ -80,7 +80,7 @@ def _nanoseconds(pid: int) -> int:
 
 
 def as_fast(free: list[tuple[int, int]], held: list[tuple[int, int]]) -> bool:
-    """Say whether held rounds spent what free ones did; of each the median, for one may be lucky."""
+    """Say whether held rounds spent what free ones did: medians, for one may be lucky."""
     spent = [statistics.median(spent for spent, _ in some) for some in (free, held)]
     return spent[1] <= spent[0] / 0.8
 
