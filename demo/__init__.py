@@ -5,5 +5,5 @@ Plan: `schedule` which releases, when · `branches` one change · `story` the ch
 Steps (`steps`): `life` one release · `plans`, `evidence`, `boards`, `reviews` its phases · `arcs`
 what goes otherwise · `deliveries` its webhooks · `company` what is not part of one release.
 Payloads: `github` and `github_…` · `alertmanager` · `native` CloudEvents for what has no sender.
-Sending: `load` the loader over HTTP · `telling` the order of steps, and the summary.
+Sending: `load` the loader · `courier` HTTP · `telling` the order of steps, and the summary.
 """

@@ -6,45 +6,39 @@ import uuid
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 from starlette.requests import Request
 
 from contracts.event import Receipt, format_time
 from contracts.payloads.control import DelegationGranted, ExceptionGranted, FreezeDeclared
 from contracts.payloads.model import Timestamp
 from services.gatekeeper.acts import Acts
-from services.gatekeeper.shapes import Digest, Name, Prose
+from services.gatekeeper.shapes import Digest, In, Name, Reason
 from services.kit import clock
 from services.kit.identity import Keyring, Principal, authenticate
 
-Reason = Annotated[Prose, Field(min_length=1)]
 
-
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Withdrawal(_In):
+class Withdrawal(In):
     """A person takes back what they said at a gate."""
 
     gate: Name
     reason: Reason
 
 
-class Objection(_In):
+class Objection(In):
     """A veto, at one gate or (null) at all of them."""
 
     gate: Name | None = None
     reason: Reason
 
 
-class End(_In):
+class End(In):
     """Something ends: a veto, an exception, a freeze."""
 
     reason: Reason
 
 
-class Glass(_In):
+class Glass(In):
     """A person asks to pass a gate without its rules, for the candidate that they looked at."""
 
     gate: Name
@@ -53,7 +47,7 @@ class Glass(_In):
     target_digest: Digest
 
 
-class Lending(_In):
+class Lending(In):
     """A holder of a role lets one other person approve in their place, at one gate, for a while."""
 
     role: Name
@@ -63,7 +57,7 @@ class Lending(_In):
     reason: Reason
 
 
-class Look(_In):
+class Look(In):
     """What a review has found of a pass without rules."""
 
     gate: Name

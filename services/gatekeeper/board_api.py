@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from starlette.requests import Request
 
 from contracts.event import Receipt, format_time
@@ -13,24 +13,18 @@ from contracts.payloads.board import MAX_AGENDA, BoardVote
 from services.gatekeeper.approving import Vote
 from services.gatekeeper.boards import Boards, Item, Seen
 from services.gatekeeper.rules.schema import Slug
-from services.gatekeeper.shapes import Digest, Name, Prose
+from services.gatekeeper.shapes import Digest, In, Name, Prose, Reason
 from services.kit.identity import Keyring, Principal, authenticate
 
-Reason = Annotated[Prose, Field(min_length=1)]
 
-
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Before(_In):
+class Before(In):
     """A release before a gate."""
 
     release: Name
     gate: Name
 
 
-class Opening(_In):
+class Opening(In):
     """A board begins to sit; the authenticated person chairs."""
 
     session_id: Name | None = None
@@ -39,7 +33,7 @@ class Opening(_In):
     agenda: list[Before] = Field(min_length=1, max_length=MAX_AGENDA)
 
 
-class Presence(_In):
+class Presence(In):
     """Whether the person has come or has left."""
 
     presence: Literal["joined", "left"]
@@ -67,7 +61,7 @@ class Recusal(Before):
     reason: Reason
 
 
-class Close(_In):
+class Close(In):
     """The session ends, with its minutes."""
 
     minutes: Reason

@@ -22,6 +22,7 @@ def _clean(text: str) -> str:
 Name = Annotated[Identifier, AfterValidator(_clean)]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Prose = Annotated[str, Field(max_length=20_000), AfterValidator(_clean)]
+Reason = Annotated[Prose, Field(min_length=1)]
 
 
 class In(BaseModel):
