@@ -28,7 +28,7 @@ from contracts.payloads import (
     review,
 )
 from contracts.payloads.model import Payload
-from contracts.problem import Invalid
+from contracts.problem import Invalid, message
 
 _MODELS: dict[str, type[Payload]] = {
     # planning and governance
@@ -214,7 +214,7 @@ def _check_subjects(keys: list[str], event: Event) -> None:
 
 def _invalid(error: ValidationError, prefix: str = "") -> Invalid:
     errors = [
-        {"pointer": prefix + ijson.pointer(item["loc"]), "detail": item["msg"]}
+        {"pointer": prefix + ijson.pointer(item["loc"]), "detail": message(item)}
         for item in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     first = errors[0]

@@ -6,6 +6,7 @@ raises the same class again at the caller. `type` is a URI that leads to docs/pr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 TYPE_PREFIX = "https://release-ledger.org/problems/"
@@ -143,6 +144,11 @@ ALL: tuple[type[Problem], ...] = (
     Unavailable,
 )  # fmt: skip
 _BY_SLUG = {problem.slug: problem for problem in ALL}
+
+
+def message(error: Mapping[str, Any]) -> str:
+    """Return what one of pydantic's errors says, without the words it puts before those of ours."""
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def from_json(body: dict[str, Any], status: int) -> Problem:

@@ -27,6 +27,7 @@ ANCHOR = "event:demo"
 STARTED, FINISHED = "demo.started", "demo.finished"
 PATIENCE_SECONDS = 60
 _PAUSES = (0.2, 0.5, 1, 2, 4, 8)
+_LOOKS = 10
 T = TypeVar("T")
 Body = dict[str, Any]
 
@@ -126,13 +127,13 @@ class Courier:
     async def vote(self, vote: Vote) -> str | None:
         """Cast a vote unless it is cast; return the gate's verdict after it, None when unknown."""
         path = f"/v1/releases/{quote(vote.release, safe='')}/approvals"
-        body: Body = {"gate": vote.gate, "decision": vote.decision, "comment": vote.comment}
+        said: Body = {"gate": vote.gate, "decision": vote.decision, "comment": vote.comment}
         person = Principal(vote.person, "A0")
         for pause in (*_PAUSES, None):
             if self.resumed and await self._is_cast(vote):
                 return None
             try:
-                answer = await self._gatekeeper.post(path, body, person)
+                answer = await self._having_looked(vote.release, vote.gate, path, said, person)
             except problem.Unavailable:
                 if pause is None:
                     raise
@@ -141,6 +142,26 @@ class Courier:
             else:
                 return answer["decision"] and str(answer["decision"]["decision"])
         return None
+
+    async def _having_looked(
+        self, release: str, gate: str, path: str, said: Body, person: Principal
+    ) -> Any:
+        """Say something of the gate as it was judged last; look again where that has moved."""
+        for _ in range(_LOOKS):
+            newest = await self._newest(release, gate)
+            seen = newest or await self._gatekeeper.post(
+                "/v1/decisions", {"release": release, "gate": gate}, person
+            )
+            said = said | {"seen_decision": seen["decision_id"]}
+            with contextlib.suppress(problem.PreconditionFailed):
+                return await self._gatekeeper.post(path, said, person)
+        raise LoadError(f"{release} moved whenever {person.id} had looked at {gate}")
+
+    async def _newest(self, release: str, gate: str) -> Any:
+        """Return the newest recorded decision of a gate, None when nobody has asked."""
+        path = f"/v1/releases/{quote(release, safe='')}/decisions"
+        answer = await patiently(lambda: self._gatekeeper.get(path, gate=gate, limit=1))
+        return next(iter(answer["decisions"]), None)
 
     async def _is_cast(self, vote: Vote) -> bool:
         wanted_ = {"gate": vote.gate, "principal": vote.person, "decision": vote.decision}
@@ -155,9 +176,14 @@ class Courier:
         item, path = {"release": sit.release, "gate": sit.gate}, "/v1/board-sessions"
 
         async def say(who: str, verb: str, body: Body) -> None:
+            call = path + verb, body, Principal(who, "A0")
             with contextlib.suppress(problem.Conflict):
-                call = path + verb, body, Principal(who, "A0")
                 await patiently(lambda: self._gatekeeper.post(*call))
+
+        async def vote(who: str, body: Body) -> None:
+            call = sit.release, sit.gate, f"{path}{here}/votes", body, Principal(who, "A0")
+            with contextlib.suppress(problem.Conflict):
+                await patiently(lambda: self._having_looked(*call))
 
         here, chair = f"/{quote(sit.session, safe='')}", sit.members[0]
         opened: Body = {"session_id": sit.session, "board": sit.board, "agenda": [item]}
@@ -165,15 +191,13 @@ class Courier:
         for member in sit.members:
             await say(member, f"{here}/attendance", {"presence": "joined"})
         for member in sit.members:
-            vote: Body = {**item, "vote": "approved", "reason": sit.reason}
-            await say(member, f"{here}/votes", vote)
+            await vote(member, {**item, "vote": "approved", "reason": sit.reason})
         await say(chair, f"{here}/close", {"minutes": sit.minutes})
 
     async def verdict(self, ask: Ask) -> str | None:
         """Return the newest recorded verdict of a gate, None when nobody has asked."""
-        path = f"/v1/releases/{quote(ask.release, safe='')}/decisions"
-        answer = await patiently(lambda: self._gatekeeper.get(path, gate=ask.gate, limit=1))
-        return next((str(one["decision"]["decision"]) for one in answer["decisions"]), None)
+        newest = await self._newest(ask.release, ask.gate)
+        return newest and str(newest["decision"]["decision"])
 
     async def ask(self, ask: Ask) -> str:
         """Ask the gatekeeper for a decision; return the verdict."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,9 +48,9 @@ class Vote:
     decision: Literal["approved", "rejected", "abstained"]
     comment: str | None
     seen_digest: str | None
-    """The candidate that the person looked at; None: whatever is current."""
-    statement: str | None = None
-    """What the person was shown."""
+    """The candidate that the person looked at; None: what they were shown says."""
+    statement: str = ""
+    """What the person was shown; not empty without a `seen_decision`."""
     seen_decision: str | None = None
     """The id of the decision that the person was shown."""
     on_behalf_of: str | None = None
@@ -59,7 +60,7 @@ class Vote:
         """Return the candidates that the person is said to have seen; None: there was none."""
         said: set[str | None] = set() if self.seen_digest is None else {self.seen_digest}
         try:
-            shown = ijson.loads(self.statement or "")
+            shown = ijson.loads(self.statement)
         except ijson.NotIJson:
             return said
         if isinstance(shown, dict) and isinstance(artefact := shown.get("artefact", 0), str | None):
@@ -85,11 +86,31 @@ async def cast(decider: Decider, person: Principal, vote: Vote) -> Cast:
     """
     if not is_person(person.id, person.via):
         raise Forbidden(f"{person.id} is a key; only a person can approve or reject")
-    receipt = await _record(decider, person, vote)
+    async with speaking(decider, vote):
+        receipt = await _record(decider, person, vote)
     try:
         return Cast(receipt, await decider.decide(vote.release, vote.gate))
     except (Conflict, Unavailable, TooLarge):
         return Cast(receipt, None)
+
+
+class _MovedError(PreconditionFailed):
+    """What the decision that was seen rests on has moved."""
+
+
+@contextlib.asynccontextmanager
+async def speaking(decider: Decider, vote: Vote) -> AsyncIterator[None]:
+    """Let a person speak while nobody else of this process moves the release.
+
+    Where what they saw has moved, the gate is judged anew, so that there is something to look at.
+    """
+    try:
+        async with decider.alone(vote.release):
+            yield
+    except _MovedError:
+        with contextlib.suppress(Conflict, Unavailable):
+            await decider.decide(vote.release, vote.gate)
+        raise
 
 
 async def _record(decider: Decider, person: Principal, vote: Vote) -> Receipt:
@@ -140,11 +161,10 @@ async def what_was_seen(decider: Decider, vote: Vote, judged: Judged) -> dict[st
     """
     digest = _digest(judged.facts, vote)
     shown = await _shown(decider, vote, judged)
-    seen = {"statement_sha256": hashlib.sha256(shown.encode()).hexdigest()} if shown else {}
-    return {"target_digest": digest} | seen
+    return {"target_digest": digest, "statement_sha256": hashlib.sha256(shown.encode()).hexdigest()}
 
 
-async def _shown(decider: Decider, vote: Vote, judged: Judged) -> str | None:
+async def _shown(decider: Decider, vote: Vote, judged: Judged) -> str:
     """Return the statement that was shown, if it holds still."""
     if vote.seen_decision is None:
         return vote.statement
@@ -155,12 +175,10 @@ async def _shown(decider: Decider, vote: Vote, judged: Judged) -> str | None:
         raise Invalid(detail, errors=[{"pointer": "/seen_decision", "detail": detail}])
     if made.facts_digest == now.facts_digest:
         return vote.statement or statement(seen)
-    with contextlib.suppress(Conflict, Unavailable):
-        await decider.decide(vote.release, vote.gate)
     moved = {k: v for k, v in now.read_set.items() if made.read_set.get(k) != v}
     names = words.both(sorted(moved) or ["what the policy asks for"])
     detail = f"it has moved since you looked: {names}; look again before you decide"
-    raise PreconditionFailed(detail, moved=moved)
+    raise _MovedError(detail, moved=moved)
 
 
 def _roles(judged: Judged, person: Principal, behalf: str | None) -> tuple[list[str], str | None]:

@@ -13,7 +13,7 @@ from contracts.payloads.board import MAX_AGENDA, BoardVote
 from services.gatekeeper.approving import Vote
 from services.gatekeeper.boards import Boards, Item, Seen
 from services.gatekeeper.rules.schema import Slug
-from services.gatekeeper.shapes import Digest, In, Name, Prose, Reason
+from services.gatekeeper.shapes import In, Looked, Name, Prose, Reason
 from services.kit.identity import Keyring, Principal, authenticate
 
 
@@ -39,14 +39,11 @@ class Presence(In):
     presence: Literal["joined", "left"]
 
 
-class BoardSay(Before):
-    """A member's vote on an item; `Say` tells of what is shown."""
+class BoardSay(Before, Looked):
+    """A member's vote on an item."""
 
     vote: BoardVote
     reason: Prose | None = None
-    target_digest: Digest | None = None
-    statement: Prose | None = None
-    seen_decision: Name | None = None
 
     @model_validator(mode="after")
     def _no_says_why(self) -> BoardSay:

@@ -24,7 +24,7 @@ from contracts.payloads.board import (
 )
 from contracts.payloads.model import Payload
 from contracts.problem import Conflict, Forbidden, Invalid, NotFound
-from services.gatekeeper.approving import TRIES, Vote, what_was_seen
+from services.gatekeeper.approving import TRIES, Vote, speaking, what_was_seen
 from services.gatekeeper.deciding import Decider, Judged, envelope, stamp
 from services.gatekeeper.folding import fold
 from services.gatekeeper.people import is_person
@@ -103,16 +103,17 @@ class Boards:
         session, _ = await self._session(id_)
         _on_agenda(session, vote.release, vote.gate)
         key = f"release:{vote.release}"
-        for _ in range(TRIES):
-            judged = await self._decider.dry_run(vote.release, vote.gate)
-            _member(who, judged, session.board, "/gate")
-            seen = await what_was_seen(self._decider, vote, judged)
-            say, as_read = self._ballot(who, id_, vote, seen), {key: judged.decision.read_set[key]}
-            try:
-                return await self._say(who, id_, say, as_read)
-            except Conflict as conflict:
-                if key not in conflict.members.get("actual", {}):
-                    raise
+        async with speaking(self._decider, vote):
+            for _ in range(TRIES):
+                judged = await self._decider.dry_run(vote.release, vote.gate)
+                _member(who, judged, session.board, "/gate")
+                seen = await what_was_seen(self._decider, vote, judged)
+                as_read = {key: judged.decision.read_set[key]}
+                try:
+                    return await self._say(who, id_, self._ballot(who, id_, vote, seen), as_read)
+                except Conflict as conflict:
+                    if key not in conflict.members.get("actual", {}):
+                        raise
         raise Conflict(f"{vote.release} moved {TRIES} times meanwhile; say it again", actual={})
 
     @staticmethod

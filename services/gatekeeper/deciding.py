@@ -63,6 +63,12 @@ class Decider:
         self.reader = Reader(ledger, name, policies)
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
+    def alone(self, release: str) -> asyncio.Lock:
+        """Return what keeps the others of this process from moving a release: those of one process
+        take turns, so that only another process's acts are met as conflicts.
+        """
+        return self._locks.setdefault(release, asyncio.Lock())
+
     async def dry_run(self, release: str, gate: str) -> Judged:
         """Judge and record nothing. Raises `NotFound` for a release that nobody has named."""
         moment = clock.now()
@@ -79,7 +85,7 @@ class Decider:
         Raises `Conflict` with what moved when it moved too often.
         """
         started = clock.monotonic()
-        async with self._locks.setdefault(release, asyncio.Lock()):
+        async with self.alone(release):
             recorded, known = await self._decide(release, gate, permit=permit)
         label = gate if known else "unknown"
         metrics.count("rlg_decisions_total", gate=label, verdict=recorded.decision.decision)

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from contracts.decision import PolicyRef
+from contracts.problem import message
 from services.gatekeeper import cel, document, params
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.rules import expression
@@ -135,7 +136,7 @@ def _errors(error: ValidationError) -> Iterable[Any]:
 
 
 def _words(item: Any) -> str:
-    text = str(item["msg"]).removeprefix("Value error, ")
+    text = message(item)
     return "is not a known key" if item["type"] == "extra_forbidden" else text
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -39,7 +39,7 @@ class Ask(In):
     environment: Name | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Ask:
+    def _one_of_both(self) -> Self:
         if (self.gate is None) == (self.environment is None):
             raise ValueError("give either gate or environment")
         return self
@@ -50,26 +50,39 @@ class Ask(In):
         return self.gate or f"deploy:{self.environment}"
 
 
-class Say(In):
+class Looked(In):
+    """What a person looked at before they spoke: their word is about that, and about nothing else.
+
+    `seen_decision` or `statement` is needed; the SHA-256 of what was shown is recorded.
+    """
+
+    target_digest: Digest | None = None
+    """The manifest that the person looked at; another current one is refused with 412."""
+    statement: Prose = ""
+    """What the person was shown, as text. `artefact` in a JSON object is the manifest that the
+    person looked at."""
+    seen_decision: Name | None = None
+    """The decision that the person was shown: refused with 412 when what it rests on has moved."""
+
+    @model_validator(mode="after")
+    def _something_was_shown(self) -> Self:
+        if self.seen_decision is None and not self.statement.strip():
+            raise ValueError("say what was looked at: seen_decision, or statement")
+        return self
+
+
+class Say(Looked):
     """A person's yes, no or neither; the authenticated person's, for a body cannot name one."""
 
     gate: Name
     decision: Literal["approved", "rejected", "abstained"]
     comment: Prose | None = None
-    target_digest: Digest | None = None
-    """The manifest that the person looked at; another current one is refused with 412."""
-    statement: Prose | None = None
-    """What the person was shown, as text; its SHA-256 is recorded. `artefact` in a JSON object is
-    the manifest that the person looked at."""
-
-    seen_decision: Name | None = None
-    """The decision that the person was shown: refused with 412 when what it rests on has moved."""
     on_behalf_of: Name | None = None
     """In whose place, where a role was delegated; without it, whoever holds a role speaks for
     themselves."""
 
     @model_validator(mode="after")
-    def _no_says_why(self) -> Say:
+    def _no_says_why(self) -> Self:
         if self.decision == "rejected" and not (self.comment or "").strip():
             raise ValueError("a rejection needs a comment that says why")
         if self.decision == "abstained" and self.on_behalf_of is not None:

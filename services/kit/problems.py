@@ -19,6 +19,7 @@ from contracts.problem import (
     Problem,
     TooLarge,
     UnsupportedMediaType,
+    message,
 )
 from services.kit import logs
 
@@ -100,7 +101,7 @@ async def _problem(request: Request, error: Exception) -> Response:
 async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
     errors = [
-        {"pointer": _pointer(item["loc"]), "in": str(item["loc"][0]), "detail": item["msg"]}
+        {"pointer": _pointer(item["loc"]), "in": str(item["loc"][0]), "detail": message(item)}
         for item in error.errors()
     ]
     problem = Invalid(f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors)

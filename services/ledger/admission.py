@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from contracts import catalogue, ijson
 from contracts.append import GroupAppend
 from contracts.event import OURS, Assurance, Event, Origin
-from contracts.problem import Forbidden, Invalid, Problem
+from contracts.problem import Forbidden, Invalid, Problem, message
 from services.kit.identity import Principal
 from services.ledger.bindings import check_count
 from services.ledger.model import Outcome, Submission
@@ -137,5 +137,5 @@ def read_group(value: ijson.Json) -> GroupAppend:
         return GroupAppend.model_validate(value)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        errors = [{"pointer": ijson.pointer(e["loc"]), "detail": e["msg"]} for e in found]
+        errors = [{"pointer": ijson.pointer(e["loc"]), "detail": message(e)} for e in found]
         raise Invalid(f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors) from None

@@ -76,7 +76,7 @@ def test_facts_roles_votes_and_pages_each_need_their_own_key(production: Shape, 
                  "artifacts": ["sha256:" + "cd" * 32]}  # fmt: skip
     assert append(production, ci, "release.candidate_created.v1", **candidate).status_code == 201
 
-    vote = {"gate": GATE, "decision": "approved"}
+    vote = {"gate": GATE, "decision": "approved", "statement": "As it stands."}
     votes = f"{production.gatekeeper}/v1/releases/{RELEASE}/approvals"
     grace = {"rlg-acts-for": "idp:grace", "rlg-assurance": "A3"}
     assert httpx2.post(votes, json=vote, headers=ci | grace).status_code == 403

@@ -169,7 +169,7 @@ def test_who_has_seen_an_older_candidate_is_told_so(tell: Teller, release: str) 
 def test_a_key_of_a_machine_never_approves(tell: Teller, release: str) -> None:
     answer = httpx2.post(
         f"{tell.shape.gatekeeper}/v1/releases/{release}/approvals",
-        json={"gate": GATE, "decision": "approved"},
+        json={"gate": GATE, "decision": "approved", "statement": "As it stands."},
         headers=KEY,
     )
     assert answer.status_code == 403
@@ -323,8 +323,8 @@ def test_every_service_tells_of_its_health_and_answers_unknown_paths_as_problems
 
 
 def test_the_console_shows_the_release_and_takes_the_approval(tell: Teller, release: str) -> None:
-    position = tell.ask(release, GATE)["position"]
-    shown(tell, release, position)
+    seen = tell.ask(release, GATE)
+    shown(tell, release, seen["position"])
     with httpx2.Client(base_url=tell.shape.console, follow_redirects=True, timeout=30) as browser:
         browser.post("/person", data={"person": "dev:grace", "next": "/"},
                      headers={"origin": tell.shape.console})  # fmt: skip
@@ -333,7 +333,12 @@ def test_the_console_shows_the_release_and_takes_the_approval(tell: Teller, rele
         assert "Release manager" in page.text
         done = browser.post(
             f"/releases/{release}/approvals",
-            data={"gate": GATE, "decision": "approved", "comment": "Read."},
+            data={
+                "gate": GATE,
+                "decision": "approved",
+                "comment": "Read.",
+                "seen_decision": seen["decision_id"],
+            },
             headers={"origin": tell.shape.console},
         )
         assert done.status_code == 200

@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[3]
 ROSA, QI, HAL = "acme:rosa", "acme:qi", "acme:hal"
 SETTINGS = GatekeeperSettings(policies=ROOT / "tests/golden/decisions")
 
+SAID = {"gate": GATE, "decision": "approved", "statement": "The release as it stands."}
+
 
 class Caller:
     """Sends requests with the key of a service that may act for people."""
@@ -41,7 +43,9 @@ class Caller:
         return await self.http.request(method, f"/v1{path}", content=content, headers=headers)
 
     async def vote(self, person: str, decision: str = "approved", **more: Any) -> httpx2.Response:
-        body = {"gate": GATE, "decision": decision} | more
+        """Vote, having looked at the release as it stands unless `more` says what was seen."""
+        shown = {} if "seen_decision" in more else {"statement": SAID["statement"]}
+        body = {"gate": GATE, "decision": decision} | shown | more
         return await self.send("POST", f"/releases/{RELEASE}/approvals", body, person)
 
     async def decide(self, **body: str) -> httpx2.Response:

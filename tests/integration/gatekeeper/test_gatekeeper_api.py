@@ -11,7 +11,7 @@ import pytest
 
 from contracts.event import OURS
 from services.gatekeeper.deciding import TRIES
-from tests.integration.gatekeeper.people import HAL, QI, ROOT, ROSA, Caller
+from tests.integration.gatekeeper.people import HAL, QI, ROOT, ROSA, SAID, Caller
 from tests.unit.gatekeeper.memory import MemoryLedger
 from tests.unit.gatekeeper.told import GATE, MANIFEST, OTHER_MANIFEST, RELEASE, Told
 
@@ -87,9 +87,7 @@ async def test_nobody_approves_for_somebody_else_or_without_a_role(
     caller: Caller, told: Told
 ) -> None:
     before = len(told.events)
-    key = await caller.send(
-        "POST", f"/releases/{RELEASE}/approvals", {"gate": GATE, "decision": "approved"}
-    )
+    key = await caller.send("POST", f"/releases/{RELEASE}/approvals", SAID)
     assert (key.status_code, "is a key" in key.text) == (403, True)
     machine = await caller.vote("key:ci")
     assert machine.status_code == 403
@@ -142,7 +140,7 @@ async def test_unknown_things_are_not_found_and_an_unknown_gate_denies(caller: C
 async def test_without_a_candidate_there_is_nothing_to_approve(caller: Caller, told: Told) -> None:
     data = told.events[0].data | {"release_id": "new-1"}
     told.tell("release.planned.v1", data)
-    body = {"gate": GATE, "decision": "approved"}
+    body = SAID
     answer = await caller.send("POST", "/releases/new-1/approvals", body, ROSA)
     assert (answer.status_code, "no release candidate yet" in answer.text) == (422, True)
 
@@ -285,6 +283,18 @@ async def test_a_vote_carries_the_digest_of_the_decision_that_was_shown(
     )
     recorded = newest(told, "approval.decided.v1")["statement_sha256"]
     assert recorded == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("seen", [{}, {"statement": " "}, {"target_digest": MANIFEST}])
+async def test_nobody_votes_without_saying_what_they_looked_at(
+    caller: Caller, told: Told, seen: dict[str, str]
+) -> None:
+    before = len(told.events)
+    body = {"gate": GATE, "decision": "approved"} | seen
+    answer = await caller.send("POST", f"/releases/{RELEASE}/approvals", body, ROSA)
+    assert answer.status_code == 422
+    assert "say what was looked at: seen_decision, or statement" in answer.text
+    assert len(told.events) == before
 
 
 async def test_a_decision_about_something_else_was_not_looked_at(caller: Caller) -> None:

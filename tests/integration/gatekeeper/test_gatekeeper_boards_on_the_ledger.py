@@ -20,6 +20,7 @@ from contracts.problem import (
 )
 from services.kit import clock
 from services.kit.identity import Principal
+from tests.integration.gatekeeper.people import SAID
 from tests.integration.gatekeeper.test_gatekeeper_on_the_ledger import House, house
 from tests.unit.gatekeeper.guarded import document
 from tests.unit.gatekeeper.told import GATE, MANIFEST, OTHER_MANIFEST, RELEASE, Told
@@ -60,7 +61,8 @@ class Board:
             await self.say(who, "attendance", presence="joined")
 
     async def vote(self, who: Principal, vote: str = "approved", **more: Any) -> Any:
-        return await self.say(who, "votes", **ITEM, vote=vote, reason="as read", **more)
+        shown = {} if "seen_decision" in more else {"statement": SAID["statement"]}
+        return await self.say(who, "votes", **ITEM, vote=vote, reason="as read", **shown, **more)
 
     async def close(self, who: Principal = FAY) -> Any:
         return await self.say(who, "close", minutes="As said.")
@@ -101,9 +103,7 @@ async def test_a_board_sits_and_its_word_opens_the_gate(house: House) -> None:
     assert (await ruled(house))["reason"] == "session cab-12 of the board cab is open"
     await board.close()
     assert (await ruled(house))["status"] == "pass"
-    await house.gatekeeper.post(
-        f"/v1/releases/{RELEASE}/approvals", {"gate": GATE, "decision": "approved"}, SAM
-    )
+    await house.gatekeeper.post(f"/v1/releases/{RELEASE}/approvals", {**SAID}, SAM)
     made = await house.decide()
     assert made["decision"]["decision"] == "allow"
     assert "board:cab-12" in made["decision"]["read_set"]
@@ -121,7 +121,9 @@ async def test_a_board_sits_and_its_word_opens_the_gate(house: House) -> None:
     kinds = [e.type.removeprefix(OURS) for e in release.events if "board." in e.type]
     assert kinds == ["board.opened.v1", *["board.voted.v1"] * 3, "board.recused.v1",
                      "board.closed.v1"]  # fmt: skip
-    (vote,) = [e for e in release.events if e.data.get("statement_sha256")]
+    votes = [e for e in release.events if e.type == f"{OURS}board.voted.v1"]
+    assert all(each.data["statement_sha256"] for each in votes)
+    vote = votes[0]
     assert (vote.data["principal"], vote.principal, vote.assurance) == (FAY.id, FAY.id, "A3")
 
 
@@ -133,10 +135,13 @@ async def test_what_is_refused_in_a_session_and_why(house: House) -> None:
         (Conflict, "come before you vote", lambda: board.vote(OZ)),
         (NotFound, "there is no session", lambda: Board(house, "none").come(OZ)),
         (Invalid, "is not on the agenda", lambda: board.say(
-            OZ, "votes", release=RELEASE, gate="deploy:moon", vote="approved")),
+            OZ, "votes", release=RELEASE, gate="deploy:moon", vote="approved", statement="x")),
         (Invalid, "is not on the agenda", lambda: board.say(
             OZ, "recusals", release="pay-9", gate=GATE, reason="x")),
-        (Invalid, "needs a reason", lambda: board.say(OZ, "votes", **ITEM, vote="rejected")),
+        (Invalid, "needs a reason", lambda: board.say(
+            OZ, "votes", **ITEM, vote="rejected", statement="x")),
+        (Invalid, "say what was looked at", lambda: board.say(
+            OZ, "votes", **ITEM, vote="approved")),
         (PreconditionFailed, "look at it before", lambda: board.vote(
             OZ, target_digest=OTHER_MANIFEST)),
         (Forbidden, f"only {FAY.id}, who chairs", lambda: board.close(OZ)),
@@ -227,11 +232,11 @@ async def test_an_abstention_is_recorded_and_a_delegate_speaks_for_the_holder(
 ) -> None:
     await told(house)
     approvals = f"/v1/releases/{RELEASE}/approvals"
-    said: dict[str, Any] = {"gate": GATE, "decision": "abstained", "comment": "not my field"}
+    said: dict[str, Any] = SAID | {"decision": "abstained", "comment": "not my field"}
     answer = await house.gatekeeper.post(approvals, said, SAM)
     (rule,) = [r for r in answer["decision"]["rules"] if r["rule"] == "sre"]
     assert rule["reason"].endswith("not counted: sam abstained")
-    yes: dict[str, Any] = {"gate": GATE, "decision": "approved"}
+    yes: dict[str, Any] = {**SAID}
     with pytest.raises(Forbidden, match="holds none of the roles"):
         await house.gatekeeper.post(approvals, yes, EVE)
     until = format_time(clock.now() + timedelta(days=2))

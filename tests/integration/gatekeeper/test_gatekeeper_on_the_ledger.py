@@ -24,6 +24,7 @@ from services.kit.remote import Client, HttpLedger
 from services.kit.settings import Shared
 from services.ledger import service as ledger_service
 from services.ledger.settings import LedgerSettings
+from tests.integration.gatekeeper.people import SAID
 from tests.unit.gatekeeper.told import GATE, RELEASE, Told
 
 SCOPES = frozenset({"role:write", "read", "event:write", "decision:make", "act-as"})
@@ -49,7 +50,8 @@ class House:
             await self.ledger.append("main", [Event.model_validate(one.event)], None, person)
 
     async def vote(self, person: Principal, decision: str = "approved", **more: str) -> Any:
-        body: dict[str, Any] = {"gate": GATE, "decision": decision} | more
+        shown = {} if "seen_decision" in more else {"statement": SAID["statement"]}
+        body: dict[str, Any] = {"gate": GATE, "decision": decision} | shown | more
         return await self.gatekeeper.post(f"/v1/releases/{RELEASE}/approvals", body, person)
 
     async def decide(self) -> Any:

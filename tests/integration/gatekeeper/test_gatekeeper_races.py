@@ -15,6 +15,7 @@ import pytest
 from contracts.event import OURS, Event, RecordedEvent
 from contracts.problem import Conflict, NotFound, PreconditionFailed
 from services.kit.identity import Principal
+from tests.integration.gatekeeper.people import SAID
 from tests.integration.gatekeeper.test_gatekeeper_on_the_ledger import ROSA, House, house, story
 from tests.unit.gatekeeper.told import GATE, IMAGE, RELEASE
 
@@ -152,10 +153,10 @@ class Racing:
         self._asked = {"release": release, "gate": GATE}
 
     async def approve(self, who: Principal) -> None:
-        await self._post(f"{self._path}/approvals", {"gate": GATE, "decision": "approved"}, who)
+        await self._post(f"{self._path}/approvals", SAID, who)
 
     async def reject(self, who: Principal) -> None:
-        body = {"gate": GATE, "decision": "rejected", "comment": "not yet"}
+        body = SAID | {"decision": "rejected", "comment": "not yet"}
         await self._post(f"{self._path}/approvals", body, who)
 
     async def withdraw(self, who: Principal) -> None:
