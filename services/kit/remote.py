@@ -1,21 +1,24 @@
-"""The services reached over HTTP. In one process the same client gets an in-process transport, so
-there is no second code path. Imports httpx2, with `files` and the composition root.
+"""The services reached over HTTP. In one process the same client gets another wire, so there is no
+second code path.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from urllib.parse import quote, urlencode
 
-import httpx2
+from pydantic import BaseModel
+from pydantic_core import from_json
 
 from contracts import ijson, problem
 from contracts.append import Histories
 from contracts.event import Event, HistoryPage, Page, Receipt, RecordedEvent
 from services.kit.identity import HEADER_ACTS_FOR, HEADER_ASSURANCE
+from services.kit.wire import Answer, InProcess, Network, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from starlette.types import ASGIApp
 
@@ -25,75 +28,76 @@ LONG_POLL_SECONDS = 20
 HISTORY_PAGE = 1000
 HISTORIES = 32
 """Histories in one request: their names fit a URL."""
+_NO_HEADERS: Mapping[str, str] = {}
+_Value: TypeAlias = str | float
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Client:
-    """One service's base URL, key and transport; turns problem details back into `Problem`s.
+    """One service's base URL, key and wire; turns problem details back into `Problem`s.
 
     The key is empty where none is asked for.
     """
 
     def __init__(self, base_url: str, key: str, app: ASGIApp | None = None) -> None:
-        transport = None if app is None else httpx2.ASGITransport(app=app)
-        self._http = httpx2.AsyncClient(
-            base_url=base_url,
-            transport=transport,
-            timeout=httpx2.Timeout(30, read=LONG_POLL_SECONDS + 30),
-            headers={"authorization": f"Bearer {key}"} if key else {},
+        self._wire: Wire = (
+            Network(base_url, LONG_POLL_SECONDS + 30) if app is None else InProcess(base_url, app)
         )
+        self._headers = {"authorization": f"Bearer {key}"} if key else {}
 
-    async def get(self, path: str, **params: str | float | Sequence[str] | None) -> Any:
+    async def get(self, path: str, **params: _Value | Sequence[str] | None) -> Any:
         """GET a JSON document."""
-        given = {name: value for name, value in params.items() if value is not None}
-        return await self._send("GET", path, params=given)
+        return from_json(await self._answer("GET", _asking(path, params)))
+
+    async def read(
+        self, model: type[Model], path: str, **params: _Value | Sequence[str] | None
+    ) -> Model:
+        """GET a JSON document of a model."""
+        return model.model_validate_json(await self._answer("GET", _asking(path, params)))
 
     async def post(self, path: str, body: ijson.Json, acting_for: Principal | None = None) -> Any:
         """POST a JSON document and return the JSON answer."""
         headers = {"content-type": "application/json"}
         if acting_for is not None:
             headers |= {HEADER_ACTS_FOR: acting_for.id, HEADER_ASSURANCE: acting_for.assurance}
-        return await self._send("POST", path, content=ijson.dumps(body), headers=headers)
+        return from_json(await self._answer("POST", path, ijson.dumps(body), headers))
 
     async def send(
         self, path: str, body: bytes, media_type: str = "application/octet-stream"
-    ) -> tuple[int, bytes]:
+    ) -> Answer:
         """POST bytes; return status and body as they came. Raises `Unavailable`."""
-        headers = {"content-type": media_type}
-        try:
-            answer = await self._http.post(path, content=body, headers=headers)
-        except httpx2.HTTPError as error:
-            detail = f"{self._http.base_url} does not answer: {type(error).__name__}"
-            raise problem.Unavailable(detail) from error
-        return answer.status_code, answer.content
+        headers = self._headers | {"content-type": media_type}
+        return await self._wire.exchange("POST", path, headers, body)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._wire.close()
 
-    async def text(self, path: str, **params: str | float) -> str:
+    async def text(self, path: str, **params: _Value) -> str:
         """GET a text."""
-        return (await self._answer("GET", path, params=params)).text
+        return (await self._answer("GET", _asking(path, params))).decode()
 
-    async def _send(self, method: str, path: str, **how: Any) -> Any:
-        return (await self._answer(method, path, **how)).json()
-
-    async def _answer(self, method: str, path: str, **how: Any) -> httpx2.Response:
-        try:
-            answer = await self._http.request(method, path, **how)
-        except httpx2.HTTPError as error:
-            detail = f"{self._http.base_url} does not answer: {type(error).__name__}"
-            raise problem.Unavailable(detail) from error
+    async def _answer(
+        self, method: str, path: str, body: bytes | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> bytes:  # fmt: skip
+        answer = await self._wire.exchange(method, path, {**self._headers, **headers}, body)
         if answer.is_success:
-            return answer
+            return answer.body
         raise _problem(answer)
 
 
-def _problem(answer: httpx2.Response) -> problem.Problem:
+def _asking(path: str, params: Mapping[str, object]) -> str:
+    given = {name: value for name, value in params.items() if value is not None}
+    return f"{path}?{urlencode(given, doseq=True)}" if given else path
+
+
+def _problem(answer: Answer) -> problem.Problem:
     try:
-        body = answer.json()
+        body = from_json(answer.body)
     except ValueError:
         body = {}
-    return problem.from_json(body if isinstance(body, dict) else {}, answer.status_code)
+    return problem.from_json(body if isinstance(body, dict) else {}, answer.status)
 
 
 class HttpLedger:
@@ -129,7 +133,7 @@ class HttpLedger:
     ) -> Page:
         """See `ports.Ledger.page`."""
         params = {"after": after, "limit": limit, "wait": wait, "type": type_, "subject": subject}
-        return Page.model_validate(await self._client.get(f"/v1/ledgers/{ledger}/events", **params))
+        return await self._client.read(Page, f"/v1/ledgers/{ledger}/events", **params)
 
     async def history(
         self, ledger: str, subject: str, *, after_version: int = 0, as_of: str | None = None
@@ -141,10 +145,10 @@ class HttpLedger:
         path = f"/v1/ledgers/{ledger}/subjects/{quote(subject, safe='')}/history"
         events: list[RecordedEvent] = []
         while True:
-            answer = await self._client.get(
-                path, after_version=after_version + len(events), as_of=as_of, limit=HISTORY_PAGE
+            start = after_version + len(events)
+            page = await self._client.read(
+                HistoryPage, path, after_version=start, as_of=as_of, limit=HISTORY_PAGE
             )
-            page = HistoryPage.model_validate(answer)
             as_of = as_of or str(page.head)
             events += page.events
             if after_version + len(events) >= page.version:
@@ -160,8 +164,8 @@ class HttpLedger:
         for start in range(0, len(subjects), HISTORIES):
             asked = subjects[start : start + HISTORIES]
             path = f"/v1/ledgers/{ledger}/histories"
-            answer = await self._client.get(path, subject=asked, as_of=as_of)
-            pages = Histories.model_validate(answer).histories
+            answer = await self._client.read(Histories, path, subject=asked, as_of=as_of)
+            pages = answer.histories
             as_of = as_of or str(pages[0].head)
             found += [await self._whole(ledger, page, as_of) for page in pages]
         return found
@@ -183,8 +187,7 @@ class HttpLedger:
 
     async def event(self, ledger: str, position: int) -> RecordedEvent:
         """See `ports.Ledger.event`."""
-        answer = await self._client.get(f"/v1/ledgers/{ledger}/events/{position}")
-        return RecordedEvent.model_validate(answer)
+        return await self._client.read(RecordedEvent, f"/v1/ledgers/{ledger}/events/{position}")
 
     async def sealed(self, ledger: str, position: int, wait: float) -> bool:
         """See `ports.Ledger.sealed`. A ledger that cannot say counts as one that has not."""

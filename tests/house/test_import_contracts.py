@@ -48,6 +48,7 @@ PLANTS = [
     ("sqlalchemy", "services/projector/runner.py", "from sqlalchemy.exc import DBAPIError"),
     ("aiokafka", "services/ledger/relay.py", "import aiokafka"),
     ("aiokafka", "demo/people.py", "from aiokafka import AIOKafkaProducer"),
+    ("aiohttp", "services/gatekeeper/api.py", "import aiohttp"),
     ("httpx2", "services/gatekeeper/api.py", "import httpx2"),
     ("prometheus", "services/ledger/api.py", "import prometheus_client"),
     (

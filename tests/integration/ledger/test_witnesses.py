@@ -119,10 +119,10 @@ async def test_without_a_key_there_is_no_witness(tmp_path: Path) -> None:
 
 async def test_the_size_has_its_own_type(tmp_path: Path) -> None:
     app = app_of(tmp_path / "one", LOG)
-    client = client_of(app)
-    answer = await client._http.post("/add-checkpoint", content=request(3, 5))
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(base_url="http://witness", transport=transport) as client:
+        answer = await client.post(f"{witnessing.PATH}/add-checkpoint", content=request(3, 5))
     assert answer.headers["content-type"] == SIZE_TYPE
-    await client.close()
 
 
 class Down:
