@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import uuid
 from collections.abc import Sequence
@@ -269,6 +270,91 @@ async def test_killed_between_append_and_commit_it_is_recorded_once(harness: Har
     harness.wrap = lambda appender: appender
     async with running(harness.ingest().run()):
         assert await harness.recorded(60) == sent
+
+
+class Late(Unwilling):
+    """Lets the first batch wait, as a process does that was stopped with its work in hand."""
+
+    def __init__(self, appender: Appender) -> None:
+        super().__init__(appender, [])
+        self.taken, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def append_each(
+        self,
+        items: Sequence[Submission],
+        *,
+        deadline: float | None = None,
+    ) -> list[Outcome]:
+        self.taken.set()
+        await self.go_on.wait()
+        return await super().append_each(items, deadline=deadline)
+
+
+async def test_a_reader_that_stood_still_too_long_loses_its_place_and_doubles_nothing(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paused past max.poll.interval: another one takes over, and what the first one still had in
+    hand is known by its id; it cannot commit, ends, and joins again."""
+    hasty = functools.partial(AIOKafkaConsumer, max_poll_interval_ms=1_500)
+    monkeypatch.setattr("services.kit.kafka.reader.AIOKafkaConsumer", hasty)
+    late = Late(harness.ledger.appender)
+    harness.wrap = lambda _: late
+    sent = [event() for _ in range(5)]
+    for one in sent:
+        await harness.structured(one)
+    stopped = asyncio.create_task(harness.ingest().run())
+    await asyncio.wait_for(late.taken.wait(), 10)
+    await asyncio.sleep(2)
+    harness.wrap = lambda appender: appender
+    async with running(harness.ingest().run()):
+        assert await harness.recorded(5) == sent
+        late.go_on.set()
+        with pytest.raises(Unavailable, match="CommitFailedError"):
+            await asyncio.wait_for(stopped, 10)
+        async with running(harness.ingest().run()):
+            await harness.structured(more := event())
+            assert await harness.recorded(6) == [*sent, more]
+
+
+async def test_good_and_bad_records_of_one_batch_go_their_own_ways(harness: Harness) -> None:
+    """Whatever stands between them, good ones are recorded in their order, all in one append."""
+    batches: list[int] = []
+
+    class Counting(Unwilling):
+        async def append_each(
+            self,
+            items: Sequence[Submission],
+            *,
+            deadline: float | None = None,
+        ) -> list[Outcome]:
+            batches.append(len(items))
+            return await super().append_each(items, deadline=deadline)
+
+    harness.wrap = lambda appender: Counting(appender, [])
+    good = [event() for _ in range(4)]
+    clash = good[1] | {"data": {"n": 2}}
+    values: list[Any] = [
+        good[0],
+        b"{nope",
+        good[1],
+        clash,
+        good[2],
+        {"specversion": "1.0"},
+        good[1],
+        good[3],
+    ]
+    named = ((topics.HEADER_LEDGER, harness.ledger.name.encode()),
+             (topics.HEADER_CONTENT_TYPE, STRUCTURED.encode()))  # fmt: skip
+    raw = [value if isinstance(value, bytes) else ijson.dumps(value) for value in values]
+    await harness.producer.deliver([Record(topics.INGEST, value, None, named) for value in raw])
+    async with running(harness.ingest().run()):
+        assert await harness.recorded(4) == good
+        rejected = await harness.rejected(3)
+    assert [value for _, _, value in sorted(rejected)] == sorted([raw[1], raw[3], raw[5]])
+    assert {reason.partition(":")[0] for reason, _, _ in rejected} == {
+        "malformed", "invalid", "id-conflict",
+    }  # fmt: skip
+    assert batches == [6], "two of the eight could not be read, and one append took the rest"
 
 
 def _binary(id_: str, content_type: str) -> dict[str, str]:
