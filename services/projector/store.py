@@ -98,6 +98,11 @@ class Store:
         async with self._snapshot() as ask:
             for row in await ask.rows(ask.all(tables.release, _R.release_id == release_id)):
                 return answers.release(row, await ask.parts(row))
+            parked = await ask.rows(tables.parked_subjects(self.ledger, f"release:{release_id}"))
+        for one in parked:
+            since = f"whatever is said of {release_id!r} is parked since position {one['position']}"
+            detail = f"{since}: {one['error']}; see the projection, and the ledger itself"
+            raise NotFound(detail, release=release_id, parked_from=one["position"])
         raise NotFound(f"there is no release {release_id!r}", release=release_id)
 
     async def kpi(

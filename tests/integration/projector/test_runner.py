@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.event import RecordedEvent
+from contracts.problem import NotFound
 from services.projector import readmodels, tables
 from services.projector.folding import Folding, OutOfOrder, subject_of
 from services.projector.readmodels.fact import Fact
@@ -166,6 +167,21 @@ async def test_an_event_whose_fold_fails_is_put_aside_with_all_later_ones_of_its
         await connection.execution_options(**tables.at(tables.SLOTS[0]))
         shown = set((await connection.execute(select(tables.entry.c.position))).scalars())
     assert shown == set(range(1, len(log.events) + 1)) - set(later)
+
+
+async def test_a_release_whose_first_event_is_parked_is_not_shown_and_says_why(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = world()
+    keys = enumerate((subject_of(event) for event in log.events), 1)
+    first, key = next((n, key) for n, key in keys if key.startswith("release:"))
+    failing_at(monkeypatch, first)
+    store = await project(engine, log)
+    with pytest.raises(NotFound, match=f"is parked since position {first}: ValueError: odd") as no:
+        await store.release(key.removeprefix("release:"))
+    assert no.value.members["parked_from"] == first
+    with pytest.raises(NotFound, match="there is no release"):
+        await store.release("none")
 
 
 async def test_events_that_name_no_subject_are_parked_one_by_one(engine: AsyncEngine) -> None:
