@@ -15,6 +15,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
@@ -32,6 +33,9 @@ SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "samples"
 # No deadline: how long an example takes says more of the machine than of the code.
 settings.register_profile("house", settings.get_profile("ci" if CI else "default"), deadline=None)
 settings.load_profile("house")
+# As the services log: pretty tracebacks print local variables, megabytes of them, for seconds.
+_PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLAIN])
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import _RequestBodyLimitResponseSent
 from starlette.responses import Response
 
 from contracts import ijson
@@ -130,6 +131,8 @@ def _other(error: HTTPException) -> Problem:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
+    if isinstance(error, _RequestBodyLimitResponseSent):  # the limit answered, of a mounting app
+        return response(body_too_large(), request.scope.get("request_id"))
     return unexpected(error, request.url.path, request.scope.get("request_id"))
 
 

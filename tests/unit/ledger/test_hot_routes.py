@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import structlog
 
 from contracts.problem import Conflict, IdConflict, Invalid, TooLarge, Unavailable
 from services.kit import hot, metrics
@@ -114,13 +115,15 @@ async def test_both_ways_in_give_the_same_answer(  # the raw one, and FastAPI al
     appender: HeldAppender, prefix: str, method: str, path: str,
     how: tuple[dict[str, str], bytes], status: int,
 ) -> None:  # fmt: skip
-    raw = await ask(shape(appender, prefix), method, prefix + path, *how)
     plain_app = shape(appender, prefix)
     plain_app.fronts = ()
     for route in plain_app.routes:
         if isinstance(mounted := getattr(route, "app", None), App):
             mounted.fronts = ()
-    plain = await ask(plain_app, method, prefix + path, *how)
+    with structlog.testing.capture_logs() as logged:
+        raw = await ask(shape(appender, prefix), method, prefix + path, *how)
+        plain = await ask(plain_app, method, prefix + path, *how)
+    assert not [line for line in logged if line["log_level"] == "error"]
     assert raw.status_code == plain.status_code == status
     assert dict(raw.headers) == dict(plain.headers)
     assert without_instance(raw) == without_instance(plain)
