@@ -26,7 +26,7 @@ from services.gatekeeper.cel_facts import (
     Variables,
     variables,
 )
-from services.gatekeeper.cel_tree import DeepError, loops_without_order
+from services.gatekeeper.cel_tree import DeepError, loops_without_order, texts
 
 Scope: TypeAlias = Literal["rule", "timeless", "when", "metrics"]
 """What a text may speak of: the facts and `now`; the facts; the release alone; the metrics `m` of
@@ -82,6 +82,8 @@ class Program:
     text: str
     scope: Scope
     timed: bool
+    texts: frozenset[str] = field(repr=False)
+    """Those that it names: if it asks about roles, these are the ones."""
     compiled: Any = field(repr=False, compare=False)
 
 
@@ -97,7 +99,8 @@ def compile(text: str, scope: Scope) -> Program:  # noqa: A001 – the word that
     compiled = _checked(text, scope)
     if faults := sorted(_refused(text, compiled)):
         raise CelFaultsError(faults)
-    return Program(text, scope, scope == "rule" and not _checks(text, "timeless"), compiled)
+    timed = scope == "rule" and not _checks(text, "timeless")
+    return Program(text, scope, timed, texts(compiled.serialize()), compiled)
 
 
 def evaluate(program: Program, facts: Seen, as_of: datetime) -> bool | CelError:

@@ -25,6 +25,8 @@ from services.gatekeeper.schema import Gate
 
 _OF_DEPLOYMENTS = frozenset({"verification", "analysis"})
 """Kinds of evidence that need not name the release: they stand in a deployment's history."""
+_DEPLOYED = ("deployments", "evidence")
+"""Variables of expressions that these histories tell about."""
 _HOPS = 4
 """How far links from account to account are followed."""
 _REMEMBERED = 4_096
@@ -185,7 +187,7 @@ def _asked(gate: Gate, draft: Facts) -> list[str]:
     names += [f"calendar:{name}" for name in gate.calendars()]
     names += [f"control:{rule}" for rule in gate.waivable()]
     names += [f"breakglass:{gate.id}"] if gate.break_glass else []
-    told = gate.of(Soak) or gate.kinds() & _OF_DEPLOYMENTS
+    told = gate.of(Soak) or gate.kinds() & _OF_DEPLOYMENTS or gate.looks_at(*_DEPLOYED)
     names += [f"deployment:{d}" for d in draft.deployments if told]
     names += [f"release:{name}" for name in draft.depends_on if gate.asks_others()]
     if "reviewer" in gate.excludes():

@@ -8,15 +8,18 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from contracts import subject
 from contracts.decision import Status, Verdict
 from contracts.payloads.model import Timestamp
 from contracts.payloads.plan import ReleaseType
+from services.gatekeeper import cel
 from services.gatekeeper.records import TieKind
 from services.gatekeeper.rules.schema import (
     AnyRule,
     Approvals,
     Binding,
     Board,
+    Cel,
     Condition,
     Dependencies,
     Duration,
@@ -99,7 +102,12 @@ class Gate(Part):
         found |= {role for rule in self.of(Veto) for role in rule.roles}
         found |= {role for rule in self.of(Board) for role in rule.members}
         found |= {r for _, rule in self.rules() if rule.waivable for r in rule.waivable.by}
+        found |= {text for rule in self.of(Cel) for text in _named_roles(rule)}
         return sorted(found | _glass(self.break_glass))
+
+    def looks_at(self, *variables: str) -> bool:
+        """Say whether an expression may look at one of these variables: it names one."""
+        return any(name in rule.expr for rule in self.of(Cel) for name in variables)
 
     def kinds(self) -> set[str]:
         """Return every kind of evidence that a rule asks for."""
@@ -121,6 +129,12 @@ class Gate(Part):
         """Return every tie that keeps somebody from approving."""
         asked: list[Approvals | Board] = [*self.of(Approvals), *self.of(Board)]
         return {tie for rule in asked for tie in rule.exclude or ()}
+
+
+def _named_roles(rule: Cel) -> list[str]:
+    """Return the roles that an expression may ask about: the texts in it that could be one."""
+    texts = cel.compile(rule.expr, "rule").texts if "roles" in rule.expr else ()
+    return [text for text in texts if subject.is_key(f"role:{text}")]
 
 
 def _glass(glass: BreakGlass | None) -> set[str]:

@@ -14,8 +14,13 @@ from contracts.event import HistoryPage
 from services.gatekeeper.backtesting import Remembered
 from services.gatekeeper.drafting import Draft
 from services.gatekeeper.folding import DECISION, fold
+from services.gatekeeper.judge import judge
+from services.gatekeeper.policy import load
 from services.gatekeeper.reading import Reader
+from tests.unit.gatekeeper.guarded import OZ, Guarded, document
+from tests.unit.gatekeeper.told import IMAGE, RELEASE
 
+PRODUCTION = "deploy:production"
 LATER = START + timedelta(days=365)
 
 
@@ -103,3 +108,43 @@ async def test_a_release_that_nobody_has_named_is_a_fact_too() -> None:
     await draft.add(["release:pay-0"])
     await draft.add(["release:unheard-of"])
     assert list(draft.facts.others) == ["unheard-of"]
+
+
+@pytest.mark.parametrize(
+    ("expr", "told", "statuses"),
+    [
+        ("!approvals.exists(a, 'contractor' in a.roles)", "contractor", ("pass", "fail")),
+        ("approvals.exists(a, 'auditor' in a.roles)", "auditor", ("fail", "pass")),
+    ],
+)
+async def test_an_expression_alone_has_the_roles_read_that_it_names(
+    expr: str, told: str, statuses: tuple[str, str]
+) -> None:
+    """No other rule names them: without their histories the first would be true for everybody."""
+    said = Guarded().vote(OZ)
+    text = document(f'{{id: who, type: cel, unmet: not so, expr: "{expr}"}}')
+    assert (await _status(said, text), await _status(said.role(told, OZ), text)) == statuses
+
+
+async def test_an_expression_about_evidence_sees_what_stands_at_deployments() -> None:
+    said = Guarded()
+    started = {"deployment_id": "d1", "intent_id": "d1", "service": "pay", "kind": "normal",
+               "artifact_digest": IMAGE, "environment": {"id": "staging", "tier": "staging"},
+               "planned": True, "trigger": "ci", "release_id": RELEASE}  # fmt: skip
+    said.tell("deployment.started.v1", started)
+    text = document(
+        "{id: canary, type: cel, unmet: failed, "
+        "expr: \"!evidence.exists(e, e.kind == 'analysis' && e.outcome == 'failure')\"}"
+    )
+    before = await _status(said, text)
+    said.tell("analysis.finished.v1", {"deployment_id": "d1", "metric_set": "golden",
+              "outcome": "failure", "window_seconds": 600, "values": {}})  # fmt: skip
+    assert (before, await _status(said, text)) == ("pass", "fail")
+
+
+async def _status(said: Guarded, text: str) -> str:
+    history = Remembered(said.events)
+    reader, head = Reader(history, "main", ()), said.events[-1].position
+    read = await reader.read_for(RELEASE, PRODUCTION, load(text), head)
+    (found,) = judge(read.facts, read.applied, said.clock).rules
+    return found.status
