@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from bench.meters import Window
 from bench.workload import Call, Caller
+from services import run
 from services.kit import clock
-from services.run import GC_THRESHOLDS
 
 
 class Design(Protocol):
@@ -40,6 +39,4 @@ def tidy() -> None:
 
     The collector's thresholds are those of the served ledger, for every cell in this process.
     """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    run.collect_less()

@@ -28,6 +28,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.asked import Asked
 from bench.cells import MissingPeer
+from bench.driving import tidy
 from bench.meters import forget_peak, own_cpu, peak_mb
 from bench.ours import working
 from bench.product import ledger_alone
@@ -120,6 +121,7 @@ async def run_runner(asked: Asked) -> str:
                 for cell in asked.order(cells):
                     await _empty(url)
                     events, measure = cells[cell]
+                    tidy()
                     cpu, began = (await own_cpu())["client_us"], clock.monotonic()
                     took = await measure() - began
                     spent = (await own_cpu())["client_us"] - cpu
@@ -141,9 +143,12 @@ async def run_rebuild(asked: Asked) -> str:
         ):
             for cell in asked.order((REBUILD, "keyset_read")):
                 await _empty(url)
+                tidy()
                 began = clock.monotonic()
                 if cell == REBUILD:
-                    memory = await _rebuild(url, Client(server.url, key), head)
+                    client = Client(server.url, key)
+                    memory = await _rebuild(url, client, head)
+                    await client.close()
                 else:
                     memory = await _keyset(url, head)
                 took = clock.monotonic() - began

@@ -108,6 +108,7 @@ def _run(work: Callable[[Tools], Awaitable[T]], ledger: str | None) -> T:
     url = told.shared.database_url.get_secret_value()
 
     async def all_() -> T:
+        run.collect_less()
         calls = assembly.Calls(told.shared, Keyring(), {})
         client = calls.client("projection", "ledger")
         engine = database.engine(url, "projection", 3, role="rlg_projector")

@@ -85,6 +85,15 @@ async def serve(
         raise SettingsError(str(reason))
 
 
+def collect_less() -> None:
+    """Let the collector never look again at what was made up to here, for that lives as long
+    as we do, and at the rest less often: a batch of events is no reason.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
 async def _serving(server: uvicorn.Server, port: socket.socket) -> None:
     with contextlib.suppress(SystemExit):  # how uvicorn ends when the start fails; we say why
         await server.serve(sockets=[port])
@@ -95,10 +104,7 @@ async def _once_started(
 ) -> None:
     while not server.started:  # noqa: ASYNC110 - uvicorn has a flag and no event
         await asyncio.sleep(0.02)
-    # What was made up to here lives as long as we do: full collections need not look at it again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_less()
     host, number = port.getsockname()[:2]
     address = f"[{host}]" if ":" in host else host
     await started(f"http://{address}:{number}")

@@ -10,7 +10,8 @@ go on. A rebuild folds what is parked, in its order: docs/operations.md, "A proj
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from contracts import upcasting
 from contracts.event import RecordedEvent
@@ -18,10 +19,11 @@ from services.kit import logs, metrics
 from services.projector import readmodels
 from services.projector.generations import NAME
 from services.projector.readmodels.fact import Fact
-from services.projector.readmodels.rows import Rows
+from services.projector.readmodels.rows import Key, Rows
 from services.projector.writing import Claim, Folded, Parked, Projection, Unstorable
 
 TRIES = 3
+Keys: TypeAlias = set[Key]
 _log = logs.get(__name__)
 
 
@@ -62,7 +64,9 @@ class Folding:
     async def _fold(self, batch: list[RecordedEvent], held: Mapping[str, int]) -> Folded:
         rows, failed = self._rows, dict[int, Exception]()
         facts = _read(batch, failed)
-        while wanted := _wanted(facts, rows, failed):
+        waiting: Iterable[Fact] = facts
+        while waiting := _waiting(waiting, rows, failed):
+            wanted = set().union(*waiting.values())
             rows.load(wanted, await self._projection.load(wanted))
         by_position, held = {fact.position: fact for fact in facts}, dict(held)
         for event in batch:
@@ -106,16 +110,16 @@ def _read(batch: list[RecordedEvent], failed: dict[int, Exception]) -> list[Fact
     return facts
 
 
-def _wanted(
-    facts: list[Fact], rows: Rows, failed: dict[int, Exception]
-) -> set[tuple[str, tuple[str, ...]]]:
-    wanted = set()
+def _waiting(facts: Iterable[Fact], rows: Rows, failed: dict[int, Exception]) -> dict[Fact, Keys]:
+    """Return the events that want rows which are not loaded; others will not want any more."""
+    waiting = {}
     for fact in facts:
         try:
-            wanted |= readmodels.keys(fact, rows)
+            if wanted := readmodels.keys(fact, rows):
+                waiting[fact] = wanted
         except Exception as error:  # noqa: BLE001 - as in the fold
             failed[fact.position] = error
-    return wanted
+    return waiting
 
 
 def _park(event: RecordedEvent, error: Exception) -> Parked:

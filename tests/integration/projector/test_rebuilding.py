@@ -196,17 +196,22 @@ TAMPER = {
 
 
 @pytest.mark.parametrize("what", TAMPER)
-async def test_a_rebuild_that_differs_is_not_made_live(engine: AsyncEngine, what: str) -> None:
+async def test_a_rebuild_that_differs_is_not_made_live(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
     log, (statement, told) = world(), TAMPER[what]
     await project(engine, log)
-    before = await everything(engine)
+    before, commit = await everything(engine), Projection.commit
 
-    async def tamper() -> None:
-        async with engine.begin() as connection:
-            await connection.execute(text(statement))
+    async def tampered(self: Projection, claim: Claim, folded: Folded) -> None:
+        await commit(self, claim, folded)
+        if folded.position == len(log.events):  # before anything is compared
+            async with engine.begin() as connection:
+                await connection.execute(text(statement))
 
+    monkeypatch.setattr(Projection, "commit", tampered)
     with pytest.raises(Differs, match=told):
-        await rebuild(engine, Meanwhile(log, len(log.events), tamper)).run()
+        await rebuild(engine, Memory(log)).run()
     assert await Generations(engine, "main").live() == FIRST
     assert await everything(engine) == before
 
