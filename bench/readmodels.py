@@ -69,7 +69,7 @@ _CURSOR = "SELECT position FROM projector.cursor WHERE projection = $1"
 _KEYSET = """
 SELECT e.*, stored.body FROM ledger.event AS e
   JOIN ledger.event_body AS stored USING (ledger_id, position)
- WHERE e.ledger_id = 1 AND e.position > $1 ORDER BY e.position LIMIT $2
+ WHERE e.ledger_id = 1 AND e.position > $1 AND stored.position > $1 ORDER BY e.position LIMIT $2
 """
 
 

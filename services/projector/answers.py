@@ -15,6 +15,7 @@ SUBJECTS = 200
 """Most parked subjects that one answer names."""
 _TIERS = ("development", "testing", "staging", "production", "other")
 _ALLOWED = frozenset({"allow", "allow-by-break-glass"})
+_SEVERITY = {"pending": 1, "deny": 2}
 
 
 def plain(row: Mapping[str, Any]) -> Row:
@@ -106,6 +107,18 @@ def stands(gate: Row, release: Row) -> bool:
     return f"{gate['gate']}\n{gate['environment']}" in release["gates"]
 
 
+def _in_the_way(gates: Iterable[Row], release: Row) -> Row:
+    """Return verdict and summary of the gate that stands in the way; else of the newest one.
+
+    Gates are judged again by themselves: that one was opened last says nothing about the others.
+    """
+    standing = [gate for gate in gates if stands(gate, release)]
+    if not standing:
+        return {}
+    worst = max(standing, key=lambda gate: (_SEVERITY.get(gate["verdict"], 0), gate["position"]))
+    return {"verdict": worst["verdict"], "summary": worst["decision"]["summary"]}
+
+
 def cells(rows: Iterable[Row]) -> places.Environments:
     """Answer services, environments in order of tier, and what runs where."""
     found = [places.Cell(**{name: row[name] for name in places.Cell.model_fields}) for row in rows]
@@ -149,7 +162,7 @@ def release(row: Row, parts: dict[str, list[Row]]) -> views.ReleaseView:
         matters.setdefault(part["kind"], []).append(matter(part))
     tickets = matters.get("ticket", [])
     return views.ReleaseView(
-        row=release_row(row),
+        row=release_row(row | _in_the_way(parts["gate"], row)),
         description=row["description"],
         scheduled=row["scheduled"],
         risk_factors=row["risk_factors"],

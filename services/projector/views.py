@@ -147,6 +147,7 @@ class ReleaseView(View):
     """Everything about one release."""
 
     row: ReleaseRow
+    """`verdict` and `summary` are those of the gate that stands in the way, if any does."""
     description: str | None
     scheduled: dict[str, Any] | None
     """window and environments, as in release.scheduled."""

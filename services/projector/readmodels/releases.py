@@ -182,9 +182,10 @@ def _gate_state(row: Row, fact: Fact) -> str:
     if fact.name == "approval.decided" and fact.text("decision") == "rejected":
         return "rejected"
     if fact.name == "decision.recorded":
-        if set(row["gates"].values()) <= _ALLOWED:
+        if _may_pass(row):
             return "approved"
-        return "rejected" if state == "rejected" and row["verdict"] == "deny" else "waiting"
+        denied = "deny" in row["gates"].values()
+        return "rejected" if state == "rejected" and denied else "waiting"
     return state
 
 
@@ -199,7 +200,11 @@ def _deploy_state(row: Row, fact: Fact) -> str:
         return "failed"
     if "success" in last:
         return "deploying" if None in last else "deployed"
-    return "approved" if row["verdict"] in _ALLOWED else "building"
+    return "approved" if row["gates"] and _may_pass(row) else "building"
+
+
+def _may_pass(row: Row) -> bool:
+    return set(row["gates"].values()) <= _ALLOWED
 
 
 def _roll_back(fact: Fact, rows: Rows) -> None:

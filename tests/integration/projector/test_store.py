@@ -74,6 +74,20 @@ async def test_a_release_whole(engine: AsyncEngine) -> None:
     assert view.manifest_digest == digest(10)
 
 
+async def test_a_release_is_headed_by_the_gate_that_stands_in_its_way(engine: AsyncEngine) -> None:
+    """Whichever was judged last: gates are judged again by themselves."""
+    log = Log()
+    for verdict, gate in (("deny", "cab"), ("pending", "production"), ("allow", "staging")):
+        made = decision("web-1", verdict, gate=gate) | {"summary": f"{gate} {verdict}"}
+        log.add("decision.recorded", 2, decision_id=gate, release_id="web-1", decision=made)
+        headed = (await (await project(engine, log)).release("web-1")).row
+        assert (headed.verdict, headed.summary) == ("deny", "cab deny")
+    opened = decision("web-1", "allow", gate="cab")
+    log.add("decision.recorded", 2, decision_id="d", release_id="web-1", decision=opened)
+    headed = (await (await project(engine, log)).release("web-1")).row
+    assert (headed.verdict, headed.summary) == ("pending", "production pending")
+
+
 async def test_the_first_page_shows_what_waits_for_whom(engine: AsyncEngine) -> None:
     log = Log()
     story(log)

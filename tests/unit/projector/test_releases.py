@@ -119,6 +119,18 @@ def test_one_closed_gate_keeps_it_waiting() -> None:
     judged(log, "allow")
     judged(log, "pending", gate="cab")
     assert row(log)["state"] == "waiting"
+    judged(log, "allow")  # judged again by itself
+    assert row(log)["state"] == "waiting"
+
+
+def test_a_gate_that_is_opened_again_lifts_no_rejection_at_another() -> None:
+    log = planned()
+    candidate(log)
+    log.add("approval.decided", 2, approval_id="a", release_id=R, gate="production",
+            principal="dev:grace", decision="rejected", roles=[])  # fmt: skip
+    judged(log, "deny")
+    judged(log, "allow", gate="staging")
+    assert row(log)["state"] == "rejected"
 
 
 @pytest.mark.parametrize(
