@@ -115,8 +115,13 @@ def _in_the_way(gates: Iterable[Row], release: Row) -> Row:
     standing = [gate for gate in gates if stands(gate, release)]
     if not standing:
         return {}
-    worst = max(standing, key=lambda gate: (_SEVERITY.get(gate["verdict"], 0), gate["position"]))
+    worst = max(standing, key=_severity)
     return {"verdict": worst["verdict"], "summary": worst["decision"]["summary"]}
+
+
+def _severity(gate: Row) -> tuple[int, int]:
+    """Order gates by how much they stand in the way, then by time."""
+    return _SEVERITY.get(gate["verdict"], 0), gate["position"]
 
 
 def cells(rows: Iterable[Row]) -> places.Environments:
@@ -167,7 +172,7 @@ def release(row: Row, parts: dict[str, list[Row]]) -> views.ReleaseView:
         scheduled=row["scheduled"],
         risk_factors=row["risk_factors"],
         risk_score=row["risk_score"],
-        gates=[gate(part) for part in parts["gate"]],
+        gates=[gate(part) for part in sorted(parts["gate"], key=_severity, reverse=True)],
         timeline=[views.TimelineEntry(**part) for part in parts["entry"]],
         deployments=[places.DeploymentRow(**part) for part in parts["deployment"]],
         artifacts=row["artifacts"],
