@@ -6,7 +6,7 @@ is left out because it does not count: rules need it to say why it does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -97,10 +97,6 @@ class Facts:
     newest: datetime | None = None
     """The latest `recorded_at` that was read, decisions included."""
 
-    _held: dict[tuple[frozenset[str], int], set[str]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
-
     def artifacts(self) -> tuple[str, ...]:
         """Return the digests of the candidate: its artifacts, then its manifest."""
         return (*self.candidate.artifacts, self.candidate.digest) if self.candidate else ()
@@ -125,19 +121,23 @@ class Facts:
 
     def held(self, roles: Iterable[str], stamp: Stamp) -> set[str]:
         """Return who held one of `roles` for every service when something was recorded."""
-        wanted = frozenset(roles)
-        known = self._held.get((wanted, stamp.position))
-        if known is None:
-            then = [h for h in self.holdings if h.role in wanted and h.at(stamp)]
-            known = set(self._holders(wanted, then, stamp.recorded_at)) if then else set()
-            self._held[wanted, stamp.position] = known
-        return known
+        wanted = set(roles)
+        then = [h for h in self.holdings if h.role in wanted and h.at(stamp)]
+        return set(self._holders(wanted, then, stamp.recorded_at))
 
-    def objectors(self, roles: Iterable[str], stamp: Stamp) -> set[str]:
-        """Return who held one of `roles` for any service that was ever planned: enough for a no."""
-        wanted, scopes = set(roles), {"*", *self.ever}
-        then = (h for h in self.holdings if h.role in wanted and h.at(stamp))
-        return {h.principal for h in then if h.scope in scopes or not self.ever}
+    def did_hold(self, who: str, roles: Collection[str], stamp: Stamp) -> bool:
+        """Say whether somebody held one of `roles` for every service when it was recorded."""
+        then = [h for h in self._of(who, roles) if h.at(stamp)]
+        return bool(then and self._holders(roles, then, stamp.recorded_at))
+
+    def could_object(self, who: str, roles: Collection[str], stamp: Stamp) -> bool:
+        """Say whether they held one for any service that was ever planned: enough for a no."""
+        scopes = {"*", *self.ever}
+        then = (h for h in self._of(who, roles) if h.at(stamp))
+        return any(h.scope in scopes or not self.ever for h in then)
+
+    def _of(self, who: str, roles: Collection[str]) -> list[Holding]:
+        return [h for h in self.holdings if h.principal == who and h.role in roles]
 
     def _holders(
         self, roles: Iterable[str], holdings: list[Holding], as_of: datetime

@@ -48,8 +48,8 @@ def _count(ballot: Ballot, facts: Facts, as_of: datetime, known: set[str]) -> Ba
         if vote.behalf is not None:
             _for_another(vote, ballot, facts, as_of, in_person)
             continue
-        held_by = facts.held if vote.approved else facts.objectors
-        held = vote.principal in held_by(rule.roles, vote.stamp)
+        did = facts.did_hold if vote.approved else facts.could_object
+        held = did(vote.principal, rule.roles, vote.stamp)
         if vote.principal in known and vote.principal not in holders and not held:
             continue
         reason = _why_void(vote, ballot, facts, as_of)

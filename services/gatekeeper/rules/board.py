@@ -84,7 +84,7 @@ def _sessions(rule: Board, facts: Facts, as_of: datetime) -> _Found:
 
 
 def _why_void(session: Session, rule: Board, facts: Facts, as_of: datetime) -> str | None:
-    if session.chair not in facts.held(rule.members, session.stamp):
+    if not facts.did_hold(session.chair, rule.members, session.stamp):
         roles = words.either(rule.members)
         return f"{short(session.chair)}, who opened session {session.id}, did not hold {roles}"
     limit = _limit(session, rule)

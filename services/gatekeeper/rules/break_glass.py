@@ -82,7 +82,7 @@ def _reviewed(policy: BreakGlass, facts: Facts, broken: Broken) -> bool:
     return any(
         review.release == broken.release
         and review.stamp.position > max(broken.positions)
-        and review.reviewer in facts.held(policy.reviewers, review.stamp)
+        and facts.did_hold(review.reviewer, policy.reviewers, review.stamp)
         and not any(facts.people.same(review.reviewer, person) for person in part)
         for review in facts.reviews
     )
@@ -94,7 +94,7 @@ def _broken(policy: BreakGlass, facts: Facts, release: str, digest: str) -> list
     asking: dict[str, Invocation] = {}
     for one in facts.invocations:
         mine = (one.release, one.digest, one.fault) == (release, digest, None)
-        if not mine or one.principal not in facts.held(policy.roles, one.stamp):
+        if not mine or not facts.did_hold(one.principal, policy.roles, one.stamp):
             continue
         kept = one.stamp.recorded_at - policy.lasts
         asking = {who: i for who, i in asking.items() if i.stamp.recorded_at > kept}

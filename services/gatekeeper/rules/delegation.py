@@ -71,7 +71,7 @@ def one_voice(votes: Iterable[Approval], facts: Facts) -> dict[str, str]:
 
 
 def _rightful(given: Delegation, facts: Facts) -> bool:
-    return given.fault is None and given.delegator in facts.held([given.role], given.stamp)
+    return given.fault is None and facts.did_hold(given.delegator, [given.role], given.stamp)
 
 
 def _of_role(
@@ -86,7 +86,7 @@ def _of_role(
     begun = [d for d in good if d.at(vote.stamp)]
     holders = facts.holders([role], as_of)
     current = [d for d in good if d.ended is None and d.until > as_of]
-    then = bool(begun) and last.delegator in facts.held([role], vote.stamp)
+    then = bool(begun) and facts.did_hold(last.delegator, [role], vote.stamp)
     now = bool(current) and last.delegator in holders
     asked = {"at_approval": then, "at_judging": now, "both": then and now}
     counts = asked[rule.role_held or "both"] if vote.approved else then or now

@@ -17,7 +17,7 @@ from services.gatekeeper import cel, cel_facts
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.records import Evidence as Record
 from services.gatekeeper.rules import words
-from services.gatekeeper.rules.schema import THRESHOLDS, Evidence
+from services.gatekeeper.rules.schema import Evidence
 
 WORST: tuple[Status, ...] = ("error", "fail", "pending")
 NOUNS = {
@@ -147,9 +147,8 @@ def _outcome(rule: Evidence, record: Record) -> Iterator[tuple[Status, str]]:
 
 
 def _bounds(rule: Evidence, record: Record) -> Iterator[tuple[Status, str]]:
-    for name, (_, side, metric) in THRESHOLDS.items():
-        bound, value = rule.bound(name), record.metrics.get(metric)
-        if bound is None or value is None:
+    for side, metric, bound in rule.bounds:
+        if (value := record.metrics.get(metric)) is None:
             continue
         if value > bound if side == "max" else value < bound:
             limit = f"{_SIGNS[side]} {words.number(bound)} is allowed"
@@ -171,9 +170,8 @@ def _required_of(rule: Evidence, record: Record, as_of: datetime) -> Iterator[tu
 
 def _check_metrics(rule: Evidence, records: list[Record], found: _Findings) -> None:
     """Complain of metrics that nobody reported; any of several suites may."""
-    for name, (_, _, metric) in THRESHOLDS.items():
-        silent = records and not any(metric in record.metrics for record in records)
-        if rule.bound(name) is not None and silent:
+    for _, metric, _ in rule.bounds if records else ():
+        if not any(metric in record.metrics for record in records):
             names = words.both(words.unique(record.series for record in records))
             found.complain("error", f"{names} did not report {metric}")
 
@@ -224,9 +222,7 @@ _OUTCOMES = {"plan": "published"}
 
 def _required(rule: Evidence) -> str:
     bounds = [
-        f"{metric} {_SIGNS[side]} {words.number(bound)}"
-        for name, (_, side, metric) in THRESHOLDS.items()
-        if (bound := rule.bound(name)) is not None
+        f"{metric} {_SIGNS[side]} {words.number(bound)}" for side, metric, bound in rule.bounds
     ]
     if rule.require is not None:
         bounds.append(rule.require)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -156,7 +157,7 @@ class Evidence(Bound):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Evidence:
-        asked = [f for f in THRESHOLDS if self.bound(f) is not None]
+        asked = [f for f in THRESHOLDS if getattr(self, f) is not None]
         odd = [f for f in asked if THRESHOLDS[f][0] != self.kind]
         if odd:
             raise ValueError(f"{', '.join(odd)} cannot be asked of {self.kind}")
@@ -168,10 +169,11 @@ class Evidence(Bound):
             )
         return self
 
-    def bound(self, field: str) -> float | None:
-        """Return the value of one of `THRESHOLDS`, or None where it is not asked for."""
-        value: float | None = getattr(self, field)
-        return value
+    @cached_property
+    def bounds(self) -> list[tuple[Literal["max", "min"], str, float]]:
+        """What is asked of metrics: side, metric, value, in the order of `THRESHOLDS`."""
+        asked = ((side, metric, getattr(self, f)) for f, (_, side, metric) in THRESHOLDS.items())
+        return [(side, metric, value) for side, metric, value in asked if value is not None]
 
 
 class Veto(Rule):

@@ -58,7 +58,7 @@ def tally(session: Session, close: Stamp, rule: Board, facts: Facts, as_of: date
         who, why = vote.principal, _astray(vote, session, close, rule, facts)
         if why is None:
             why = seat(who, vote.stamp, no=vote.vote == "rejected")
-            found.voted_on |= why is None or who in facts.held(rule.members, vote.stamp)
+            found.voted_on |= why is None or facts.did_hold(who, rule.members, vote.stamp)
         if why is None:
             found.votes[key(who)] = vote
         else:
@@ -94,7 +94,7 @@ def _apart(who: str, session: Session, rule: Board, facts: Facts) -> str | None:
 def _without_role(
     who: str, stamp: Stamp, rule: Board, facts: Facts, holders: Collection[str], *, no: bool
 ) -> str | None:
-    then, now = who in facts.held(rule.members, stamp), who in holders
+    then, now = facts.did_hold(who, rule.members, stamp), who in holders
     roles = words.either(rule.members)
     if no:  # a no counts either way
         return None if then or now else f"{short(who)} does not hold {roles}"

@@ -39,8 +39,8 @@ def judge(rule: Veto, facts: Facts) -> Answer:
 def _stands(veto: Raised, rule: Veto, facts: Facts) -> bool:
     if veto.gate not in {None, facts.gate}:
         return False
-    if veto.principal not in facts.objectors(rule.roles, veto.stamp):
+    if not facts.could_object(veto.principal, rule.roles, veto.stamp):
         return False
     return not any(
-        who == veto.principal or who in facts.held(rule.roles, stamp) for who, stamp in veto.lifts
+        who == veto.principal or facts.did_hold(who, rule.roles, stamp) for who, stamp in veto.lifts
     )

@@ -71,7 +71,7 @@ def _why_void(
     who = short(waiver.approver)
     if waiver.fault is not None:
         return waiver.fault
-    if waiver.approver not in facts.held(rule.by, waiver.stamp):
+    if not facts.did_hold(waiver.approver, rule.by, waiver.stamp):
         return f"{who} did not hold {words.either(rule.by)}"
     tie = next(
         (t for t in facts.ties if t.kind in _TIED and facts.people.same(t.who, waiver.approver)),
