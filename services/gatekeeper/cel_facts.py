@@ -65,6 +65,8 @@ class Approval:
     gate: str = ""
     approved: bool = False
     roles: tuple[str, ...] = ()
+    bound: bool = False
+    """Whether it is about the candidate and the scope that are judged."""
 
 
 @dataclass(frozen=True, slots=True)

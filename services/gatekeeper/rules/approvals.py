@@ -66,7 +66,7 @@ def _count(ballot: Ballot, facts: Facts, as_of: datetime, known: set[str]) -> Ba
 
 def _in_person(vote: Approval, rule: Approvals, facts: Facts) -> bool:
     spoken = vote.fault is None or vote.abstained
-    return spoken and vote.behalf is None and unbound(vote, rule, facts) is None
+    return spoken and vote.behalf is None and unbound(vote, rule.bind, facts) is None
 
 
 def _for_another(
@@ -110,7 +110,7 @@ def _votes(facts: Facts, rule: Approvals) -> list[Approval]:
     for vote in facts.approvals:
         if vote.gate != facts.gate:
             continue
-        if vote.fault is not None or unbound(vote, rule, facts):
+        if vote.fault is not None or unbound(vote, rule.bind, facts):
             others.append(vote)
             continue
         known = newest.get(who := (vote.principal, vote.behalf))
@@ -129,7 +129,7 @@ def _why_void(vote: Approval, ballot: Ballot, facts: Facts, as_of: datetime) -> 
     who, rule = short(vote.principal), ballot.rule
     if vote.fault is not None:
         return vote.fault
-    if (elsewhere := unbound(vote, rule, facts)) is not None:
+    if (elsewhere := unbound(vote, rule.bind, facts)) is not None:
         return elsewhere
     if not vote.approved:
         return None

@@ -7,16 +7,20 @@ A no outlives that: nobody gets rid of it by a wider plan.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.people import short
 from services.gatekeeper.records import Approval, BoardVote
 from services.gatekeeper.rules import words
-from services.gatekeeper.rules.schema import Bound
+from services.gatekeeper.rules.schema import Binding
 
 
-def unbound(vote: Approval | BoardVote, rule: Bound, facts: Facts) -> str | None:
-    """Return why a vote is not about what is judged; None: it is."""
-    who, bind = short(vote.principal), rule.bind or ()
+def unbound(
+    vote: Approval | BoardVote, bind: Collection[Binding] | None, facts: Facts
+) -> str | None:
+    """Return why a vote is not about what is judged, as far as `bind` asks; None: it is."""
+    who, bind = short(vote.principal), bind or ()
     if "artefact" in bind:
         if vote.digest is None:
             return f"{who} did not say which candidate"

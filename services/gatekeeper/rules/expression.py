@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import get_args
 
 from services.gatekeeper import cel, cel_facts
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.rules.answer import Answer
-from services.gatekeeper.rules.schema import Cel
+from services.gatekeeper.rules.binding import unbound
+from services.gatekeeper.rules.schema import Binding, Cel
 
 TITLE = "Condition"
 EVERY = timedelta(minutes=1)
@@ -31,13 +33,20 @@ def judge(rule: Cel, facts: Facts, seen: cel_facts.CelFacts, as_of: datetime) ->
 
 def seen(facts: Facts, as_of: datetime) -> cel_facts.CelFacts:
     """Return the facts that rules may look at; votes that can never count are left out."""
-    held = _held(facts, as_of)
+    held, bind = _held(facts, as_of), get_args(Binding)
     deployments = tuple(
         cel_facts.Deployment(d.stamp.at, d.id, d.environment, d.digest or "", d.state)
         for d in facts.deployments.values()
     )
     approvals = tuple(
-        cel_facts.Approval(v.stamp.at, v.principal, v.gate, v.approved, _roles(held, v.principal))
+        cel_facts.Approval(
+            v.stamp.at,
+            v.principal,
+            v.gate,
+            v.approved,
+            _roles(held, v.principal),
+            unbound(v, bind, facts) is None,
+        )
         for v in facts.approvals
         if v.fault is None
     )

@@ -79,7 +79,7 @@ def _astray(
         return f"{who} voted after session {session.id} was closed"
     if key(vote.principal) not in map(key, session.there(vote.stamp.position)):
         return f"{who} voted without being at session {session.id}"
-    return unbound(vote, rule, facts)
+    return unbound(vote, rule.bind, facts)
 
 
 def _apart(who: str, session: Session, rule: Board, facts: Facts) -> str | None:

@@ -612,6 +612,20 @@ def test_an_expression_sees_only_the_roles_that_hold_here_and_now() -> None:
     assert (over.status, over.next_change_at) == ("fail", None)
 
 
+def test_an_expression_can_tell_votes_about_a_former_candidate_or_scope() -> None:
+    told = Guarded().vote(OZ)
+    text = document(
+        "{id: voted, type: cel, unmet: nobody, expr: 'approvals.exists(a, a.approved && a.bound)'}"
+    )
+    assert told.decide(text).rules[0].status == "pass"
+    change = {"release_id": "pay-1.42", "added": ["T-9"], "removed": [], "reason": "one more"}
+    told.tell("release.scope_changed.v1", change)
+    assert told.decide(text).rules[0].status == "fail"
+    assert told.vote(OZ).decide(text).rules[0].status == "pass"
+    told.candidate(OTHER_MANIFEST)
+    assert told.decide(text).rules[0].status == "fail"
+
+
 def test_what_a_key_says_of_an_exception_takes_no_id() -> None:
     told = Guarded().role("security", UMA).scan(critical=1)
     ends = told.clock + timedelta(days=2)
