@@ -69,7 +69,8 @@ class Facts:
     """Gate → id of the newest request for approval."""
     vetoes: dict[str, Veto] = field(default_factory=dict)
     evidence: list[Evidence] = field(default_factory=list)
-    deployments: dict[str, Deployment] = field(default_factory=dict)
+    deployments: dict[tuple[str, str], Deployment] = field(default_factory=dict)
+    """By id and service: one that ships several services ends for each on its own."""
     sources: dict[str, list[str]] = field(default_factory=dict)
     """Artifact → the change that it was built from."""
     holdings: list[Holding] = field(default_factory=list)
@@ -106,6 +107,10 @@ class Facts:
         named = self.candidate.changes if self.candidate else ()
         built = (change for a in self.artifacts() for change in self.sources.get(a, ()))
         return tuple(dict.fromkeys((*named, *built)))
+
+    def shipped_by(self, deployment: str) -> list[Deployment]:
+        """Return what a deployment was for each of its services."""
+        return [one for (id_, _), one in self.deployments.items() if id_ == deployment]
 
     def authors(self) -> dict[str, list[Tie]]:
         """Return, by change, the ties of those who wrote it."""

@@ -21,7 +21,7 @@ from services.gatekeeper.rules.answer import Answer
 from services.gatekeeper.rules.break_glass import Broken
 from services.gatekeeper.rules.schema import Rule
 
-ENGINE = "release-ledger-gatekeeper/5"
+ENGINE = "release-ledger-gatekeeper/6"
 NOT_COUNTED = 50
 LIBRARIES = {"cel": cel.VERSION, "tzdata": zones.TZDATA}
 """What else answers depend on."""

@@ -188,7 +188,7 @@ def _asked(gate: Gate, draft: Facts) -> list[str]:
     names += [f"control:{rule}" for rule in gate.waivable()]
     names += [f"breakglass:{gate.id}"] if gate.break_glass else []
     told = gate.of(Soak) or gate.kinds() & _OF_DEPLOYMENTS or gate.looks_at(*_DEPLOYED)
-    names += [f"deployment:{d}" for d in draft.deployments if told]
+    names += [f"deployment:{id_}" for id_, _ in draft.deployments if told]
     names += [f"release:{name}" for name in draft.depends_on if gate.asks_others()]
     if "reviewer" in gate.excludes():
         names += [f"change:{head}" for head in draft.heads.values()]

@@ -112,22 +112,29 @@ def _packaged(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
 def _deployment(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     data = event.data
     id_, place = data["deployment_id"], data["environment"]["id"]
-    known = facts.deployments.get(id_)
+    known = facts.deployments.get(key := (id_, data["service"]))
     digest = data.get("artifact_digest") or (known.digest if known else None)
     state = data.get("outcome", "started")
     if known is None or state != "started":  # a late start does not take an end back
-        facts.deployments[id_] = Deployment(
+        facts.deployments[key] = Deployment(
             stamp, id_, data["service"], place, digest, state, data["kind"]
         )
     if is_person(event.principal, event.via):
         what = f"deployed it to {place}"
         facts.ties.append(Tie("deployer", event.principal, what, stamp.position))
+    if (data["kind"], state) == ("rollback", "success") and data.get("remediates"):
+        _undo(facts, data["remediates"], stamp)
 
 
 def _rolled_back(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
-    """Take it for a failure of the deployment that it undoes."""
-    if known := facts.deployments.get(event.data["deployment_id"]):
-        facts.deployments[known.id] = replace(known, stamp=stamp, state="failure")
+    _undo(facts, event.data["deployment_id"], stamp)
+
+
+def _undo(facts: Facts, deployment: str, stamp: Stamp) -> None:
+    """Take a rollback for a failure of the deployment that it undoes, of all its services."""
+    for known in facts.shipped_by(deployment):
+        failed = replace(known, stamp=stamp, state="failure")
+        facts.deployments[known.id, known.service] = failed
 
 
 HANDLERS: dict[str, Handler] = {

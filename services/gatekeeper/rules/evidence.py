@@ -91,9 +91,9 @@ def _is_about(record: Record, target: str, rule: Evidence, facts: Facts) -> bool
         return True
     if rule.kind == "pipeline":
         return record.about in facts.changes() and target in {"", words.repo(record.about)}
-    deployed = facts.deployments.get(record.about)
-    about = (deployed.digest if deployed else None) or record.about
-    return about == target or (facts.candidate is not None and about == facts.candidate.digest)
+    shipped = {one.digest for one in facts.shipped_by(record.about) if one.digest}
+    about = shipped or {record.about}
+    return target in about or (facts.candidate is not None and facts.candidate.digest in about)
 
 
 def _stray(record: Record) -> str:

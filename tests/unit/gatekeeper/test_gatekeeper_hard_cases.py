@@ -531,6 +531,23 @@ def test_a_rollback_ends_the_soak() -> None:
     assert told.rule(SOAK, hours=48).status == "pending"
 
 
+def test_a_deployment_that_goes_back_ends_the_soak_of_the_one_that_it_repairs() -> None:
+    told = Guarded().ran()
+    first = told.events[-1].data["deployment_id"]
+    assert told.rule(SOAK, hours=48).status == "pass"
+    told.ran(outcome="failure", kind="rollback", remediates=first, artifact_digest=OTHER_IMAGE)
+    assert told.rule(SOAK, hours=48).status == "pass", "it did not go back"
+    told.ran(kind="rollback", remediates=first, artifact_digest=OTHER_IMAGE)
+    assert told.rule(SOAK, hours=48).status == "pending"
+
+
+def test_what_fails_of_a_deployment_of_two_services_is_not_made_good_by_the_other() -> None:
+    told = Guarded().ran()
+    told.ran(outcome="failure", deployment_id="both")
+    told.ran(deployment_id="both", service="bill", artifact_digest=OTHER_IMAGE)
+    assert told.rule(SOAK, hours=48).status == "pending"
+
+
 def test_12_glass_that_has_lapsed_or_was_reviewed_can_be_broken_again() -> None:
     told = Guarded().role("incident-commander", FAY, OZ, UMA).scan(critical=1).broke(FAY, OZ)
     told.later(hours=5).broke(FAY)
