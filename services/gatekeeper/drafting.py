@@ -44,6 +44,8 @@ class Draft:
         return known and not self._is_other(page)
 
     def _is_other(self, page: HistoryPage) -> bool:
-        """Say whether it is another release's, which becomes facts of its own."""
+        """Say whether it is another release's, or of a deployment of one: facts of their own."""
         kind, _, name = page.subject.partition(":")
+        if kind == "deployment":
+            return all(name != id_ for id_, _ in self.facts.deployments)
         return kind == "release" and name != self.facts.release

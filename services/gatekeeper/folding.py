@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import TypeAlias
 
 from contracts import ijson
 from contracts.event import OURS, HistoryPage, RecordedEvent, parse_time
@@ -32,23 +33,33 @@ _KNOWN = {OURS + name: (handler, name in _OF_ALL) for name, handler in HANDLERS.
 """By type: its handler, and whether it speaks to every release."""
 
 
+Events: TypeAlias = dict[int, RecordedEvent]
+"""By position."""
+
+
 def fold(release: str, gate: str, pages: Iterable[HistoryPage]) -> Facts:
     """Fold histories into facts, by position; an event in several histories counts once.
 
-    The history of another release becomes facts of its own, in `Facts.others`.
+    The history of another release becomes facts of its own, in `Facts.others`, with those of the
+    deployments that it names.
     """
     facts, read = Facts(release, gate), dict[int, RecordedEvent]()
-    mine, theirs = dict[int, RecordedEvent](), dict[str, dict[int, RecordedEvent]]()
+    mine: Events = {}
+    theirs: dict[str, Events] = {}
+    shipped: dict[str, Events] = {}
     for page in pages:
         facts.read_set[page.subject] = page.version
         events = {event.position: event for event in page.events}
+        read |= events
         kind, _, name = page.subject.partition(":")
         if kind == "release" and name != release:
             theirs[name] = events
-            read |= events
+        elif kind == "deployment":
+            shipped[page.subject] = events
         else:
             mine |= events
-    read |= mine
+    if shipped:
+        _hand_out(shipped, mine, theirs)
     facts.digest = _digest(read)
     last = max((event.recorded_at for event in read.values()), default=None)  # one format: as text
     facts.newest = parse_time(last) if last else None
@@ -58,6 +69,23 @@ def fold(release: str, gate: str, pages: Iterable[HistoryPage]) -> Facts:
         facts.removed += facts.others[name].removed
     facts.removed.sort()  # whatever the order in which it was read
     return facts
+
+
+def _hand_out(shipped: dict[str, Events], mine: Events, theirs: dict[str, Events]) -> None:
+    """Give the histories of deployments to the releases that name them; the rest is ours."""
+    own, others = _deployments(mine), set[str]()
+    for events in theirs.values():
+        named = _deployments(events) & shipped.keys()
+        others |= named
+        for key in named:
+            events.update(shipped[key])
+    for key in shipped.keys() - (others - own):
+        mine.update(shipped[key])
+
+
+def _deployments(events: Events) -> set[str]:
+    """Return the deployments that events name."""
+    return {k for e in events.values() for k in e.versions if k.startswith("deployment:")}
 
 
 def _digest(events: dict[int, RecordedEvent]) -> str:

@@ -216,6 +216,7 @@ def _ended(gate: Gate, draft: Facts) -> list[str]:
         *(f"freeze:{freeze}" for freeze in draft.freezes),
         *(f"exception:{waiver.id}" for waiver in waivers if covers(waiver, draft)),
         *(f"board:{session}" for session in draft.sessions if gate.of(Board)),
+        *(f"deployment:{d}" for other in draft.others.values() for d, _ in other.deployments),
     ]
 
 

@@ -18,7 +18,7 @@ from services.gatekeeper.judge import judge
 from services.gatekeeper.policy import load
 from services.gatekeeper.reading import Reader
 from tests.unit.gatekeeper.guarded import OZ, Guarded, document
-from tests.unit.gatekeeper.told import IMAGE, RELEASE
+from tests.unit.gatekeeper.told import IMAGE, OTHER_IMAGE, RELEASE
 
 PRODUCTION = "deploy:production"
 LATER = START + timedelta(days=365)
@@ -140,6 +140,21 @@ async def test_an_expression_about_evidence_sees_what_stands_at_deployments() ->
     said.tell("analysis.finished.v1", {"deployment_id": "d1", "metric_set": "golden",
               "outcome": "failure", "window_seconds": 600, "values": {}})  # fmt: skip
     assert (before, await _status(said, text)) == ("pass", "fail")
+
+
+async def test_a_dependency_that_went_back_is_not_out_whoever_its_rollback_names() -> None:
+    said = Guarded()
+    base = {"release_id": "base-9", "name": "B", "service_ids": ["db"], "owner": OZ}
+    said.tell("release.planned.v1", base | {"release_type": "minor"})
+    mine = {"release_id": RELEASE, "name": "Pay", "service_ids": ["pay"], "owner": OZ}
+    said.tell("release.planned.v1", mine | {"release_type": "minor", "depends_on": ["base-9"]})
+    said.ran("production", release_id="base-9", service="db", artifact_digest=OTHER_IMAGE)
+    shipped = said.events[-1].data["deployment_id"]
+    text = document("{id: deps, type: dependencies}")
+    assert await _status(said, text) == "pass"
+    said.ran("production", release_id=None, service="db", kind="rollback", remediates=shipped,
+             artifact_digest=IMAGE)  # fmt: skip
+    assert await _status(said, text) == "pending"
 
 
 async def _status(said: Guarded, text: str) -> str:
