@@ -7,6 +7,7 @@ fault at once, each as `file:line:column rule.field: text`.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -71,6 +72,10 @@ class NoPolicy:
     """As in `Applied`."""
 
 
+_TAG = re.compile(
+    r"Input tag '(?P<given>.*)' found using '(?P<key>\w+)' does not match any of the expected tags:"
+    r" (?P<known>.*)", re.DOTALL,
+)  # fmt: skip
 MOST_EXPRESSIONS = 200
 """In one document: each takes a while to compile, and what judges is kept compiled."""
 _EXPRESSIONS = frozenset({"expr", "require", "when"})
@@ -137,7 +142,10 @@ def _errors(error: ValidationError) -> Iterable[Any]:
 
 def _words(item: Any) -> str:
     text = message(item)
-    return "is not a known key" if item["type"] == "extra_forbidden" else text
+    if found := _TAG.fullmatch(text):
+        return f"{found['key']} {found['given']} is none of {found['known']}"
+    ours = {"extra_forbidden": "is not a known key", "union_tag_not_found": "type is missing"}
+    return ours.get(item["type"], text)
 
 
 def _with_defaults(found: Document) -> Document:

@@ -110,6 +110,8 @@ def test_all_faults_are_reported_at_once_each_at_its_place() -> None:
         (document() + "kind: ReleasePolicy\n", "kind: stands twice"),
         (document(rule="{id: t, type: evidence, kind: plan}"), "`plan` says which plan"),
         (document(rule="{id: t, type: evidence, kind: scan, min_coverage: 1}"), "cannot be asked"),
+        (document(rule="{id: t, type: vote}"), " t: type vote is none of 'approvals', 'board',"),
+        (document(rule="{id: t}"), " t: type is missing"),
     ],
 )
 def test_what_is_no_policy_is_refused_in_words(text: str, words: str) -> None:
