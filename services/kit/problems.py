@@ -102,15 +102,16 @@ async def _problem(request: Request, error: Exception) -> Response:
 async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
     errors = [
-        {"pointer": _pointer(item["loc"]), "in": str(item["loc"][0]), "detail": message(item)}
+        {
+            "pointer": ijson.pointer(item["loc"][1:]),
+            "in": str(item["loc"][0]),
+            "detail": message(item),
+        }
         for item in error.errors()
     ]
-    problem = Invalid(f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors)
+    where = f"{errors[0]['pointer']}: " if errors[0]["pointer"] else ""
+    problem = Invalid(where + errors[0]["detail"], errors=errors)
     return response(problem, request.scope.get("request_id"))
-
-
-def _pointer(loc: tuple[str | int, ...]) -> str:
-    return ijson.pointer(loc[1:]) or "/"
 
 
 async def _http(request: Request, error: Exception) -> Response:
