@@ -104,7 +104,12 @@ async def test_a_load_that_was_cut_off_twice_is_completed_and_nothing_stands_twi
 
     again = await run(app)
     assert again.already
-    assert len(await log(app)) == len(events)
+    assert _told(await log(app)) == _told(events)
+
+
+def _told(events: list[RecordedEvent]) -> list[str]:
+    """What the loader sent: the gatekeeper goes on judging by itself meanwhile."""
+    return [e.event["id"] for e in events if e.type != f"{OURS}decision.recorded.v1"]
 
 
 def _check_verdicts(events: list[RecordedEvent], summary: Summary) -> None:
