@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -49,7 +50,7 @@ def _loading(table: Table) -> str:
 
 _LOADING = {name: _loading(table) for name, table in tables.READ_MODELS.items()}
 _SAVING = {
-    name: tables.saving(table, "projector").text.replace(":rows", "%(rows)s")
+    name: re.sub(r":(\w+)", r"%(\1)s", tables.saving(table, "projector"))
     for name, table in tables.READ_MODELS.items()
 }
 _TIMES = {name: tables.times(table) for name, table in tables.READ_MODELS.items()}
@@ -80,8 +81,8 @@ class View(PostgresTrackingRecorder):
                 self._rows.load(wanted, self._found(cursor, wanted))
             readmodels.apply(fact, self._rows)
             for name, rows in self._rows.changes().items():
-                text = to_json([{"ledger": LEDGER, **row} for row in rows]).decode()
-                cursor.execute(_SAVING[name], {"rows": text}, prepare=True)
+                told = {"ledger": LEDGER, name: to_json(rows).decode()}
+                cursor.execute(_SAVING[name], told, prepare=True)
         self._rows.written()
 
     def _found(self, cursor: Any, keys: Iterable[Key]) -> list[tuple[str, Row]]:

@@ -10,8 +10,10 @@ go on. A rebuild folds what is parked, in its order: docs/operations.md, "A proj
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from contracts import upcasting
 from contracts.event import RecordedEvent
@@ -35,31 +37,94 @@ class Behind(Exception):
     """An earlier event of the same subject is parked."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A batch that is being written, and what it parks."""
+
+    batch: list[RecordedEvent]
+    held: dict[str, int]
+    task: asyncio.Task[None]
+
+
 class Folding:
-    """Applies batches to one projection, for one claim: it keeps rows that nobody else changes."""
+    """Applies batches to one projection, for one claim: it keeps rows that nobody else changes.
+
+    A batch is written while the next one is folded; in their order, and never two at once.
+    """
 
     def __init__(self, projection: Projection) -> None:
         self._projection = projection
         self._rows = Rows()
+        self._written: _Written | None = None
 
-    async def apply(self, claim: Claim, batch: list[RecordedEvent], tries: int = 1) -> None:
-        """Fold and commit a batch; an event that cannot be shown is found and parked."""
-        expected = range(claim.position + 1, claim.position + 1 + len(batch))
+    async def take(self, claim: Claim, batch: list[RecordedEvent]) -> None:
+        """Fold a batch and begin to write it; when this returns all before it are written.
+
+        An event that cannot be shown is found and parked. Raises what stopped an earlier batch.
+        """
+        before = self._written
+        position, held = claim.position, claim.held
+        if before is not None:
+            position, held = before.batch[-1].position, before.held | held
+        expected = range(position + 1, position + 1 + len(batch))
         if [event.position for event in batch] != list(expected):
             raise OutOfOrder(f"expected {expected}, got {[e.position for e in batch][:3]} …")
+        folded = await self._fold(batch, held)
+        if not await self._ended(claim):  # this was folded over rows that nobody stored
+            folded = await self._fold(batch, claim.held)
+        held = {each.subject: each.position for each in reversed(folded.parked) if each.subject}
+        task = asyncio.create_task(self._projection.commit(claim, folded))
+        self._rows.written()
+        self._written = _Written(batch, held, task)
+
+    async def settle(self, claim: Claim, unless: asyncio.Future[Any] | None = None) -> None:
+        """Wait until all that was taken is written, or until `unless` is done. Raises as `take`."""
+        if self._written is not None:
+            waited: set[asyncio.Future[Any]] = {self._written.task}
+            if unless is not None:
+                waited.add(unless)
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if self._written.task.done():
+                await self._ended(claim)
+
+    async def apply(self, claim: Claim, batch: list[RecordedEvent]) -> None:
+        """Fold and write a batch."""
+        await self.take(claim, batch)
+        await self.settle(claim)
+
+    async def aclose(self) -> None:
+        """Let go: what is being written is written whole, or not at all."""
+        if self._written is not None:
+            self._written.task.cancel()
+            await asyncio.wait({self._written.task})
+
+    async def _ended(self, claim: Claim) -> bool:
+        """Wait for what is being written; False when the tables refused it and it was done anew."""
+        written, self._written = self._written, None
+        if written is None:
+            return True
         try:
-            await self._projection.commit(claim, await self._fold(batch, claim.held))
-            self._rows.written()
+            await written.task
         except Unstorable as error:
             self._rows = Rows()
-            if len(batch) > 1:
-                half = len(batch) // 2
-                await self.apply(claim, batch[:half])
-                await self.apply(claim, batch[half:])
-            elif tries < TRIES:
-                await self.apply(claim, batch, tries + 1)
-            else:
-                await self._projection.commit(claim, _parked(batch[0], error))
+            await self._in_parts(claim, written.batch, error)
+            return False
+        return True
+
+    async def _in_parts(
+        self, claim: Claim, batch: list[RecordedEvent], error: Unstorable, tries: int = 1
+    ) -> None:
+        if len(batch) == 1 and tries == TRIES:
+            await self._projection.commit(claim, _parked(batch[0], error))
+            return
+        half = len(batch) // 2
+        for part in (batch[:half], batch[half:]) if half else (batch,):
+            try:
+                await self._projection.commit(claim, await self._fold(part, claim.held))
+                self._rows.written()
+            except Unstorable as refused:
+                self._rows = Rows()
+                await self._in_parts(claim, part, refused, 1 if half else tries + 1)
 
     async def _fold(self, batch: list[RecordedEvent], held: Mapping[str, int]) -> Folded:
         rows, failed = self._rows, dict[int, Exception]()

@@ -7,6 +7,7 @@ the flip comes only when the new generation has caught up and its check has pass
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -87,23 +88,25 @@ class Rebuild:
 
     async def _catch_up(self, projection: Projection, claim: Claim, check: Check | None) -> None:
         """Fold until the head. `check` folds along where it starts at the beginning."""
-        folding = Folding(projection)
         page = await self._page(claim.position)
         along = check is not None and claim.position == 0
-        while page.events:
-            last = page.events[-1].position
-            reading = asyncio.create_task(self._page(last))
-            try:
-                await folding.apply(claim, page.events)
-                if along and check is not None:
-                    await asyncio.to_thread(check.fold, page.events, claim.held)
-                    if claim.position >= EVENTS or page.head <= last:
-                        await check.state(projection)
-                        along = False
-                self._progress(claim.position, page.head)
-                page = await reading
-            finally:
-                reading.cancel()
+        async with contextlib.aclosing(Folding(projection)) as folding:
+            while page.events:
+                last = page.events[-1].position
+                reading = asyncio.create_task(self._page(last))
+                try:
+                    await folding.take(claim, page.events)
+                    if along and check is not None:
+                        await folding.settle(claim)
+                        await asyncio.to_thread(check.fold, page.events, claim.held)
+                        if claim.position >= EVENTS or page.head <= last:
+                            await check.state(projection)
+                            along = False
+                    self._progress(claim.position, page.head)
+                    page = await reading
+                finally:
+                    reading.cancel()
+            await folding.settle(claim)
 
     async def _page(self, after: int) -> Page:
         return await self._ledger.page(self._name, after, limit=PAGE)

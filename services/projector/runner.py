@@ -19,7 +19,7 @@ from services.projector.folding import Folding
 from services.projector.generations import NAME
 from services.projector.writing import Claim, Projection
 
-BATCH = 500
+BATCH = 1000
 WATCH_SECONDS = 2.0
 STALL_SECONDS = 60.0
 STANDBY_SECONDS = 5.0
@@ -83,16 +83,25 @@ class Runner:
 
     async def _follow(self, claim: Claim) -> None:
         feed = self._feed.follow(self._projection.ledger, claim.position)
-        folding = Folding(self._projection)
         # Every feed is a generator. Left to the garbage collector, its connections would outlive
         # the error that ended us.
         feed = cast("AsyncGenerator[list[RecordedEvent], None]", feed)
-        async with contextlib.aclosing(feed), contextlib.aclosing(_ahead(feed)) as batches:
-            async for batch in batches:
-                for start in range(0, len(batch), BATCH):
+        folding = Folding(self._projection)
+        async with contextlib.aclosing(feed), contextlib.aclosing(folding):
+            coming = asyncio.ensure_future(anext(feed))
+            try:
+                while True:
+                    batch = await coming
+                    # The next one is read and decoded, and the last one written, meanwhile.
+                    coming = asyncio.ensure_future(anext(feed))
                     began = clock.monotonic()
-                    await folding.apply(claim, batch[start : start + BATCH])
+                    for start in range(0, len(batch), BATCH):
+                        await folding.take(claim, batch[start : start + BATCH])
+                    await folding.settle(claim, unless=coming)
                     self._note(claim, clock.monotonic() - began)
+            finally:  # a generator that runs cannot be closed
+                coming.cancel()
+                await asyncio.wait({coming})
 
     async def _watch(self, claim: Claim) -> None:
         opened = clock.monotonic()
@@ -114,7 +123,8 @@ class Runner:
             await self._projection.seen(claim, page.head, since)
 
     def _note(self, claim: Claim, seconds: float) -> None:
-        self._stands = None
+        if self._stands is not None and self._stands.position != claim.position:
+            self._stands = None
         metrics.gauge("rlg_projection_parked_subjects", len(claim.held), **self._labels)
         metrics.observe("rlg_projection_batch_seconds", seconds, projection=NAME)
         metrics.gauge("rlg_projection_position", claim.position, **self._labels)
@@ -126,18 +136,3 @@ class Runner:
             self._stands = None
         elif self._stands is None or self._stands.position != claim.position:
             self._stands = Standstill(claim.position, clock.monotonic())
-
-
-async def _ahead(feed: AsyncGenerator[list[RecordedEvent], None]) -> AsyncGenerator[
-    list[RecordedEvent], None
-]:  # fmt: skip
-    """Yield the feed's batches; the next one is read and decoded while one is written."""
-    coming = asyncio.ensure_future(anext(feed))
-    try:
-        while True:
-            batch = await coming
-            coming = asyncio.ensure_future(anext(feed))
-            yield batch
-    finally:  # a generator that runs cannot be closed
-        coming.cancel()
-        await asyncio.wait({coming})

@@ -163,15 +163,18 @@ def loading(table: Table, slot: str) -> TextClause:
     )
 
 
-def saving(table: Table, slot: str) -> TextClause:
-    """Return the statement that writes `rows` (a JSON array of whole rows), new or changed."""
-    names = [f'"{column.name}"' for column in table.columns]
+def saving(table: Table, slot: str, provided: str = "true") -> str:
+    """Return the statement that writes rows of a `ledger`, new or changed, provided that a
+    condition holds. They are a JSON array, the parameter of the table's name.
+    """
+    names = [f'"{column.name}"' for column in table.columns if column.name != "ledger"]
     keys = [f'"{column.name}"' for column in table.primary_key]
     sets = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
-    return text(
-        f"INSERT INTO {named(table, slot)} ({', '.join(names)}) SELECT {', '.join(names)}"  # noqa: S608 - our own names
-        f" FROM jsonb_populate_recordset(CAST(NULL AS {named(table, slot)}), CAST(:rows AS jsonb))"
-        f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets}"
+    place, listed = named(table, slot), ", ".join(names)
+    return (
+        f"INSERT INTO {place} (ledger, {listed}) SELECT :ledger, {listed}"  # noqa: S608 - our own names
+        f" FROM jsonb_populate_recordset(CAST(NULL AS {place}), CAST(:{table.name} AS jsonb))"
+        f" WHERE {provided} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets}"
     )
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from pydantic_core import from_json, to_json
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.kit import clock
 from services.projector import tables
 from services.projector.generations import FIRST, Generation
 from services.projector.readmodels.fact import canonical
@@ -34,14 +35,20 @@ VALUES (:projection, :ledger, 0, 1, 0)
 ON CONFLICT (projection, ledger) DO UPDATE SET fencing = held.fencing + 1
 RETURNING position, fencing
 """)
-_MOVE = text("""
-UPDATE projector.cursor
-   SET position = :to, head = greatest(head, :to), updated_at = clock_timestamp(),
-       behind_since = CASE WHEN head > :to THEN CAST(:recorded_at AS timestamptz) END
- WHERE projection = :projection AND ledger = :ledger
-   AND position = :position AND fencing = :fencing
-RETURNING position
-""")
+_COMMIT = """
+WITH moved AS (
+  UPDATE projector.cursor
+     SET position = :to, head = greatest(head, :to), updated_at = clock_timestamp(),
+         behind_since = CASE WHEN head > :to THEN CAST(:recorded_at AS timestamptz) END
+   WHERE projection = :projection AND ledger = :ledger
+     AND position = :position AND fencing = :fencing
+  RETURNING position, set_config('synchronous_commit', 'off', true)
+), {written}
+SELECT position FROM moved
+"""
+_MOVED = "EXISTS (SELECT FROM moved)"
+"""Nothing is written but by whom the cursor belongs to."""
+_WRITTEN = (*tables.READ_MODELS.values(), tables.parked)
 _SEEN = text("""
 UPDATE projector.cursor
    SET head = greatest(:head, position), updated_at = clock_timestamp(),
@@ -49,11 +56,6 @@ UPDATE projector.cursor
  WHERE projection = :projection AND ledger = :ledger AND fencing = :fencing
 RETURNING position
 """)
-_PARK = """
-INSERT INTO {parked} (ledger, position, type, error, subject, parked_at)
-VALUES (:ledger, :position, :type, :error, :subject, clock_timestamp())
-ON CONFLICT (ledger, position) DO UPDATE SET error = excluded.error
-"""
 _HELD = """
 SELECT DISTINCT ON (subject) subject, position FROM {parked}
  WHERE ledger = :ledger AND subject <> '' ORDER BY subject, position
@@ -83,6 +85,8 @@ class Claim:
 
     position: int
     fencing: int
+    connection: AsyncConnection = field(repr=False)
+    """Holds the lock, and writes: who has lost the one cannot do the other."""
     held: dict[str, int] = field(default_factory=dict)
     """Subjects that are parked, and the first position that is: all later ones wait for it."""
 
@@ -122,15 +126,12 @@ class Projection:
         self._me = {"projection": generation.cursor, "ledger": ledger}
         slot, models = generation.slot, tables.READ_MODELS.items()
         self._loading = {name: tables.loading(table, slot) for name, table in models}
-        self._saving = {name: tables.saving(table, slot) for name, table in models}
+        self._commit = text(_COMMIT.format(written=_writing(slot)))
         parked = tables.named(tables.parked, slot)
         entry = tables.named(tables.entry, slot)
         self._entries = text(_ENTRIES.format(entry=entry))
         self._put_aside = text(_PUT_ASIDE.format(parked=parked))
-        self._parking, self._held = (
-            text(_PARK.format(parked=parked)),
-            text(_HELD.format(parked=parked)),
-        )
+        self._held = text(_HELD.format(parked=parked))
 
     @contextlib.asynccontextmanager
     async def claim(self) -> AsyncIterator[Claim]:
@@ -144,7 +145,10 @@ class Projection:
                 row = (await connection.execute(_CLAIM, self._me)).one()
                 held = (await connection.execute(self._held, self._me)).all()
                 yield Claim(
-                    row.position, row.fencing, {each.subject: each.position for each in held}
+                    row.position,
+                    row.fencing,
+                    connection,
+                    {each.subject: each.position for each in held},
                 )
             finally:
                 await connection.invalidate()  # the lock ends with its session, whatever happened
@@ -183,23 +187,17 @@ class Projection:
 
         Durability: asynchronous, for all of it together; what a crash of the database takes back,
         the cursor gives again. Isolation: `Superseded` unless the cursor stands where the claim
-        says and no newer claim exists.
+        says and no newer claim exists. One statement: a transaction by itself.
         """
         try:
-            async with self._engine.begin() as connection:
-                await connection.execute(text("SET LOCAL synchronous_commit = off"))
-                moved = await connection.execute(_MOVE, self._move(claim, folded))
-                if moved.one_or_none() is None:
-                    raise Superseded(self.ledger)
-                for name, rows in folded.changes.items():
-                    await connection.execute(self._saving[name], {"rows": self._write(rows)})
-                for parked in folded.parked:
-                    await connection.execute(self._parking, self._park(parked))
+            moved = await claim.connection.execute(self._commit, self._told(claim, folded))
         except DBAPIError as error:
             state = getattr(error.orig, "sqlstate", None) or ""
             if state.startswith(_UNSTORABLE):
                 raise Unstorable(f"{state}: {error.orig}") from error
             raise
+        if moved.one_or_none() is None:
+            raise Superseded(self.ledger)
         claim.position = folded.position
         for parked in folded.parked:
             if parked.subject:
@@ -214,25 +212,30 @@ class Projection:
             if found.one_or_none() is None:
                 raise Superseded(self.ledger)
 
-    def _move(self, claim: Claim, folded: Folded) -> dict[str, object]:
-        return self._me | {
-            "position": claim.position,
-            "fencing": claim.fencing,
-            "to": folded.position,
-            "recorded_at": datetime.fromisoformat(folded.recorded_at),
+    def _told(self, claim: Claim, folded: Folded) -> dict[str, object]:
+        moment = datetime.fromisoformat(folded.recorded_at)
+        parked = [_park(each, clock.now()) for each in folded.parked]
+        written: Mapping[str, list[Row]] = folded.changes | {tables.parked.name: parked}
+        told: dict[str, object] = {
+            each.name: to_json(written.get(each.name, ())).decode() for each in _WRITTEN
         }
+        told |= {"position": claim.position, "fencing": claim.fencing, "to": folded.position}
+        return self._me | told | {"recorded_at": moment}
 
-    def _write(self, rows: list[Row]) -> str:
-        return to_json([{"ledger": self.ledger, **row} for row in rows]).decode()
 
-    def _park(self, parked: Parked) -> dict[str, object]:
-        return {
-            "ledger": self.ledger,
-            "position": parked.position,
-            "type": parked.type,
-            "error": parked.error[:2000],
-            "subject": parked.subject,
-        }
+def _writing(slot: str) -> str:
+    saved = {table.name: tables.saving(table, slot, _MOVED) for table in _WRITTEN}
+    return ", ".join(f'"{name}" AS ({saving})' for name, saving in saved.items())
+
+
+def _park(parked: Parked, moment: datetime) -> Row:
+    return {
+        "position": parked.position,
+        "type": parked.type,
+        "error": parked.error[:2000],
+        "subject": parked.subject,
+        "parked_at": moment,
+    }
 
 
 def _read(name: str, raw: str) -> Row:

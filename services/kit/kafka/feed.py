@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EpochOf = Callable[[str], Awaitable[int]]
 """Tells the epoch of a ledger."""
-LIMIT = 500
+LIMIT = 1000
 _log = logs.get(__name__)
 
 

@@ -57,7 +57,7 @@ def table(value: object) -> dict[str, Any]:
 
 def web(uri: str | None) -> str | None:
     """Return a link that a page may show, or None: only http and https lead out."""
-    return uri if uri and uri.lower().startswith(("http://", "https://")) else None
+    return uri if uri and uri[:8].lower().startswith(("http://", "https://")) else None
 
 
 class Fact:
@@ -85,11 +85,13 @@ class Fact:
         self.environment = text(place.get("id")) or "", text(place.get("tier")) or "other"
         """The environment's id and tier, empty and `other` where the payload has none."""
         self._named: dict[str, list[str]] = {}
+        self.linkable: list[str] = []
+        """The subjects that can belong to a release."""
         for key in self.subjects:
             kind, _, name = key.partition(":")
             self._named.setdefault(kind, []).append(name)
-        self.linkable = [key for key in self.subjects if key.partition(":")[0] in LINKED_KINDS]
-        """The subjects that can belong to a release."""
+            if kind in LINKED_KINDS:
+                self.linkable.append(key)
 
     def text(self, name: str) -> str | None:
         """Return a string of the payload."""

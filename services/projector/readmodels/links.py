@@ -18,12 +18,13 @@ DEPLOYING = frozenset({"deployment", "rollout", "analysis", "verification", "rol
 
 def keys(fact: Fact, rows: Rows) -> Iterator[Key]:
     """Declare the links of every subject in reach, as far as it is known yet."""
-    reach = {*fact.linkable, *(key for pair in siblings(fact) for key in pair)}
-    repaired = fact.text("remediates")
-    if repaired:
+    reach = {*fact.linkable, *_shipped(fact)}
+    for pair in siblings(fact):
+        reach.update(pair)
+    if repaired := fact.text("remediates"):
         reach.add(f"deployment:{repaired}")
-    reach.update(_shipped(fact))
-    yield from (("link", (subject,)) for subject in _closure(reach, rows))
+    for subject in _closure(reach, rows):
+        yield "link", (subject,)
     for release in _explicit(fact):
         yield "release", (release,)
     for subject in reach:
@@ -128,14 +129,14 @@ def _link(rows: Rows, subject: str) -> Row:
     return rows.get("link", subject) or {"subject": subject, "releases": [], "also": []}
 
 
-def _closure(subjects: set[str], rows: Rows) -> set[str]:
-    seen, todo = set(subjects), list(subjects)
-    while todo:
-        row = rows.known("link", todo.pop())
-        new = [key for key in row["also"] if key not in seen] if row else []
-        seen.update(new)
-        todo += new
-    return seen
+def _closure(subjects: set[str], rows: Rows) -> list[str]:
+    seen, found = set(subjects), list(subjects)
+    for each in found:  # it grows
+        if row := rows.known("link", each):
+            new = [key for key in row["also"] if key not in seen]
+            seen.update(new)
+            found += new
+    return found
 
 
 def _closure_now(subject: str, rows: Rows) -> list[str]:

@@ -69,14 +69,17 @@ def _moved(row: Row, fact: Fact) -> Row:
         "last_position": fact.position,
         "people": _with(row["people"], fact.text("principal"), fact.event.principal),
     }
-    row = row | seen | _facts(row, fact)
-    return _in_state(row, _state(row, fact), fact)
+    moved = row | seen | _facts(row, fact)
+    return _in_state(moved, _state(moved, fact), fact)
 
 
-def _in_state(row: Row, state: str, fact: Fact) -> Row:
-    since = row["state_since"] if state == row["state"] else fact.at
-    closed = row["closed"] or fact.name in _CLOSING
-    return row | {"state": state, "state_since": since, "closed": closed}
+def _in_state(fresh: Row, state: str, fact: Fact) -> Row:
+    """Set the state of a row that nobody else holds yet."""
+    if state != fresh["state"]:
+        fresh |= {"state": state, "state_since": fact.at}
+    if fact.name in _CLOSING:
+        fresh["closed"] = True
+    return fresh
 
 
 def _facts(row: Row, fact: Fact) -> dict[str, Any]:

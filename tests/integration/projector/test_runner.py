@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -115,14 +117,15 @@ async def test_a_batch_that_does_not_follow_the_cursor_is_refused(engine: AsyncE
 
 async def test_an_older_claim_cannot_write(engine: AsyncEngine) -> None:
     log = world()
-    old = Claim(0, 0)
     async with Projection(engine, "main").claim() as new:
         assert new.fencing == 1
         with pytest.raises(Superseded):
-            await Folding(Projection(engine, "main")).apply(old, log.events[:2])
+            await Folding(Projection(engine, "main")).apply(replace(new, fencing=0), log.events[:2])
         await Folding(Projection(engine, "main")).apply(new, log.events[:2])
-    with pytest.raises(Superseded):
-        await Folding(Projection(engine, "main")).apply(Claim(0, new.fencing), log.events[:2])
+        with pytest.raises(Superseded):
+            await Folding(Projection(engine, "main")).apply(
+                replace(new, position=0), log.events[:2]
+            )
     assert (await Store(engine).freshness()).position == 2
 
 
@@ -224,6 +227,49 @@ async def test_a_row_that_no_table_can_hold_is_found_and_put_aside(engine: Async
     shown = {entry.position for entry in (await store.release("pay-1")).timeline}
     assert len(shown) > len(log.events) / 2
     assert not shown & set(later)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_was_folded_over_refused_rows_is_folded_anew(
+    engine: AsyncEngine, seed: int
+) -> None:
+    """Batches are folded while the one before is written: also while the tables refuse it."""
+    log, chance = Log(), random.Random(seed)
+    story(log)
+    for at in chance.sample(range(len(log.events)), 3):
+        log.events[at] = log.events[at].model_copy(update={"principal": "\x00"})
+    for ledger, sizes in (("single", [1]), ("main", [2, 3, 5, 8])):
+        projection = Projection(engine, ledger)
+        async with projection.claim() as claim, aclosing(Folding(projection)) as folding:
+            at = 0
+            while at < len(log.events):
+                batch = log.events[at : at + chance.choice(sizes)]
+                await folding.take(claim, batch)
+                assert claim.position <= at
+                at += len(batch)
+            await folding.settle(claim)
+            assert claim.position == len(log.events)
+    assert await parked(engine)
+    assert await everything(engine) == await everything(engine, "single")
+
+
+async def test_a_write_that_fails_ends_the_runner_though_the_feed_is_silent(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent(Memory):
+        async def follow(self, *_: Any) -> AsyncIterator[list[RecordedEvent]]:
+            yield self.log.events[:5]
+            await asyncio.sleep(60)
+
+    async def dying(*_: Any) -> None:
+        await asyncio.sleep(0.05)
+        raise OSError("the connection is gone")
+
+    monkeypatch.setattr(Projection, "commit", dying)
+    async with asyncio.timeout(10):
+        with pytest.raises(ExceptionGroup, match="unhandled") as caught:
+            await runner(engine, Silent(world())).run()
+    assert caught.group_contains(OSError, match="is gone")
 
 
 async def test_a_feed_that_hangs_is_opened_anew(

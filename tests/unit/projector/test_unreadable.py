@@ -41,7 +41,7 @@ async def test_unreadable_events_are_parked_with_a_reason_and_stop_nothing() -> 
             }
         ),
     ]
-    await Folding(tables).apply(Claim(0, 1), events)  # type: ignore[arg-type]  # all that it asks
+    await Folding(tables).apply(Claim(0, 1, None), events)  # type: ignore[arg-type]  # all that it asks
     (folded,) = tables.committed
     assert folded.position == 3
     assert [row["position"] for row in folded.changes["entry"]] == [1]

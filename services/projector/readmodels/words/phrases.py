@@ -41,7 +41,7 @@ def minute(moment: object) -> str:
 
 def join(*parts: str | None) -> str:
     """Put the parts that are there into one line."""
-    return " · ".join(part for part in parts if part)
+    return " · ".join(filter(None, parts))
 
 
 def count(number: int, noun: str) -> str:
