@@ -80,6 +80,7 @@ _MODELS: dict[str, type[Payload]] = {
     "policy.proposed.v1": policies.PolicyProposed,
     "policy.backtested.v1": policies.PolicyBacktested,
     "policy.approved.v1": policies.PolicyApproved,
+    "policy.approval_withdrawn.v1": policies.PolicyApprovalWithdrawn,
     "policy.activated.v1": policies.PolicyActivated,
     "policy.retired.v1": policies.PolicyRetired,
     "decision.recorded.v1": readiness.DecisionRecorded,

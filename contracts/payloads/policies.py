@@ -64,6 +64,17 @@ class PolicyApproved(Payload):
     comment: Prose | None = None
 
 
+class PolicyApprovalWithdrawn(Payload):
+    """A person takes back an approval of a proposed text that does not judge yet."""
+
+    composed = ("proposal:{policy_id}",)
+
+    policy_id: Identifier
+    content_sha256: Sha256Hex
+    principal: Principal
+    reason: Prose = Field(min_length=1)
+
+
 class PolicyActivated(Payload):
     """From here on, or from `effective_from`, this text judges. `content` is the whole YAML."""
 

@@ -17,8 +17,8 @@ from contracts.payloads.policies import PolicyActivated, PolicyProposed
 from contracts.problem import Conflict, Unavailable
 from services.gatekeeper.active import POLICIES, is_known, named, newest
 from services.gatekeeper.deciding import SOURCE, TRIES, Decider, envelope
-from services.gatekeeper.governing import ProposedAlready, propose
 from services.gatekeeper.policy import Policy, PolicyFaultsError, load
+from services.gatekeeper.proposing import ProposedAlready, propose
 from services.gatekeeper.testing import check
 from services.kit import logs
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contracts import ijson, subject
-from contracts.catalogue import type_of
 from contracts.event import HistoryPage, Receipt, format_time
+from contracts.payloads.model import Payload
 from contracts.payloads.policies import (
     PolicyActivated,
+    PolicyApprovalWithdrawn,
     PolicyApproved,
     PolicyBacktested,
     PolicyProposed,
@@ -28,12 +29,12 @@ from services.gatekeeper.folding import fold
 from services.gatekeeper.people import is_person
 from services.gatekeeper.policy_shapes import Table
 from services.gatekeeper.proposals import Governance, Proposal, fault, missing, proposed
+from services.gatekeeper.proposing import check_known, check_version, propose
 from services.gatekeeper.rules import words
 from services.gatekeeper.trying import Checked, Trials, refuse
 from services.kit import clock
 from services.kit.identity import Principal
 
-_ACTIVATED = type_of(PolicyActivated)
 _HOPS = 4
 """How far links from account to account are followed."""
 
@@ -100,8 +101,7 @@ class Governing:
             covered=found.covered, changed=found.changed, failed=len(found.failed),
             blocked=len(found.blocked),
         )  # fmt: skip
-        event = envelope(payload, f"proposal:{name}", stamp())
-        return found, await self._decider.append(event, None, who)
+        return found, await self._tell(name, payload, who)
 
     async def approve(self, who: Principal, name: str, digest: str, comment: str | None) -> Receipt:
         """Approve of a proposed text. Raises `Forbidden` for its author and without the role,
@@ -118,7 +118,22 @@ class Governing:
         said = {} if comment is None else {"comment": comment}
         payload = PolicyApproved(policy_id=name, content_sha256=_bare(digest), principal=who.id,
                                  **said)  # fmt: skip
-        return await self._decider.append(envelope(payload, f"proposal:{name}", stamp()), None, who)
+        return await self._tell(name, payload, who)
+
+    async def withdraw(self, who: Principal, name: str, digest: str, reason: str) -> Receipt:
+        """Take back one's approval. Raises `NotFound` for who has none, `Conflict` when the text
+        judges already, or is about to.
+        """
+        _check_person(who)
+        found = await self.read(name)
+        one = found.of(digest)
+        if who.id not in one.approvals:
+            raise NotFound(f"{who.id} has no approval of it to take back")
+        if one.activated is not None:
+            raise Conflict(f"it was activated at position {one.activated}", actual={})
+        payload = PolicyApprovalWithdrawn(policy_id=name, content_sha256=_bare(digest),
+                                          principal=who.id, reason=reason)  # fmt: skip
+        return await self._tell(name, payload, who, found.read_set)
 
     async def activate(
         self, who: Principal, name: str, digest: str, effective_from: datetime | None
@@ -136,7 +151,7 @@ class Governing:
             self._check_role(who, found.by)
             if lacks := missing(one, found.by):
                 raise PreconditionFailed(f"it lacks {words.both(lacks)}", missing=lacks)
-            _check_version(one.version, found.policy)
+            check_version(one.version, found.policy)
             when = {} if effective_from is None else {"effective_from": format_time(effective_from)}
             payload = PolicyActivated(policy_id=name, version=one.version, author=one.author,
                                       content_sha256=_bare(digest), content=one.content,
@@ -175,7 +190,7 @@ class Governing:
         reader = self._decider.reader
         about = [f"policy:{name}", f"proposal:{name}", f"role:{self._role}"]
         listed, *pages = await reader.histories([active.POLICIES, *about])
-        _check_known(self._decider, name, listed)
+        check_known(self._decider, name, listed)
         found = proposed(pages[1], pages[0])
         accounts = {who for one in found for who in (one.author, *one.approvals)} | set(more)
         for _ in range(_HOPS):
@@ -192,40 +207,15 @@ class Governing:
         by = Governance(self._role, self._people, holders, facts.people)
         return _Read(found, by, pages[0], facts.read_set)
 
+    async def _tell(
+        self, name: str, said: Payload, who: Principal, expect: dict[str, int] | None = None
+    ) -> Receipt:
+        event = envelope(said, f"proposal:{name}", stamp())
+        return await self._decider.append(event, expect, who)
+
     def _check_role(self, who: Principal, by: Governance) -> None:
         if not by.holds(who.id):
             raise Forbidden(f"{who.id} does not hold {self._role}", roles=[self._role])
-
-
-class ProposedAlready(Conflict):
-    """This very text is proposed."""
-
-
-async def propose(decider: Decider, said: PolicyProposed, who: Principal | None) -> Receipt:
-    """Record a proposal of a checked text. Raises `NotFound` and `Conflict` as `Governing`."""
-    name = said.policy_id
-    asked = [active.POLICIES, f"policy:{name}", f"proposal:{name}"]
-    listed, *pages = await decider.reader.histories(asked)
-    _check_known(decider, name, listed)
-    digest = f"sha256:{said.content_sha256}"
-    if any(one.digest == digest for one in proposed(pages[1], pages[0])):
-        raise ProposedAlready("this very text is proposed already", actual={})
-    _check_version(said.version, pages[0])
-    expect = {page.subject: page.version for page in pages}
-    return await decider.append(envelope(said, f"proposal:{name}", stamp()), expect, who)
-
-
-def _check_known(decider: Decider, name: str, listed: HistoryPage) -> None:
-    if name not in decider.policies and f"policy:{name}" not in active.named(listed):
-        raise NotFound(f"there is no policy {name} here; its first text comes by a file")
-
-
-def _check_version(version: int, page: HistoryPage) -> None:
-    texts = [event for event in page.events if event.type == _ACTIVATED]
-    highest = max((event.data.get("version", 0) for event in texts), default=0)
-    if version <= highest:
-        said = f"version {highest} was activated already: a new text has a higher one"
-        raise Conflict(said, actual={})
 
 
 def _check_person(who: Principal) -> None:

@@ -17,6 +17,7 @@ from services.gatekeeper.governing import Governing
 from services.gatekeeper.policy_shapes import (
     ActivePolicy,
     Agreement,
+    ApprovalWithdrawal,
     Backtested,
     Draft,
     Lint,
@@ -67,6 +68,7 @@ class PoliciesApi:
         router.get("/{name}/proposals")(self.proposals)
         router.post(f"{of_proposal}/backtest", status_code=201)(self.attach)
         router.post(f"{of_proposal}/approvals", status_code=201)(self.approve)
+        router.post(f"{of_proposal}/withdrawals", status_code=201)(self.withdraw)
         router.post(f"{of_proposal}/activation", status_code=201)(self.activate)
         router.post("/{name}/retirement", status_code=201)(self.retire)
         router.get("/{name}/shadow")(self.shadow)
@@ -136,6 +138,14 @@ class PoliciesApi:
         """Approve of a proposed text, as the authenticated person: not its author, in the role."""
         who = self._who(request, "decision:make")
         receipt = await self._governing.approve(who, name, digest, body.comment)
+        return PolicyReceipt(policy=name, digest=digest, receipt=receipt)
+
+    async def withdraw(
+        self, request: Request, name: Name, digest: Digest, body: ApprovalWithdrawal
+    ) -> PolicyReceipt:
+        """Take back an approval, as the authenticated person: 409 when the text judges already."""
+        who = self._who(request, "decision:make")
+        receipt = await self._governing.withdraw(who, name, digest, body.reason)
         return PolicyReceipt(policy=name, digest=digest, receipt=receipt)
 
     async def activate(

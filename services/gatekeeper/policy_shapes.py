@@ -138,6 +138,12 @@ class Agreement(In):
     comment: Prose | None = None
 
 
+class ApprovalWithdrawal(In):
+    """A person takes an approval back."""
+
+    reason: Annotated[Prose, Field(min_length=1)]
+
+
 class Start(In):
     """When an approved text shall judge; null: at once."""
 

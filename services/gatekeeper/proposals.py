@@ -14,6 +14,7 @@ from contracts.catalogue import type_of
 from contracts.event import HistoryPage, RecordedEvent
 from contracts.payloads.policies import (
     PolicyActivated,
+    PolicyApprovalWithdrawn,
     PolicyApproved,
     PolicyBacktested,
     PolicyProposed,
@@ -23,6 +24,7 @@ from services.gatekeeper.rules import words
 
 _PROPOSED, _BACKTESTED = type_of(PolicyProposed), type_of(PolicyBacktested)
 _APPROVED, _ACTIVATED = type_of(PolicyApproved), type_of(PolicyActivated)
+_WITHDRAWN = type_of(PolicyApprovalWithdrawn)
 _MANY = 500
 """Decisions: as many as can be asked about in one request are twice that."""
 
@@ -42,7 +44,7 @@ class Proposal:
     shadow: bool
     backtests: list[int] = field(default_factory=list)
     approvals: dict[str, int] = field(default_factory=dict)
-    """Principal → position of the first approval."""
+    """Principal → position of the approval that stands."""
     activated: int | None = None
 
 
@@ -79,6 +81,8 @@ def proposed(said: HistoryPage, policy: HistoryPage) -> list[Proposal]:
             one.backtests.append(event.position)
         elif event.type == _APPROVED and _is_theirs(event):
             one.approvals.setdefault(event.data["principal"], event.position)
+        elif event.type == _WITHDRAWN and _is_theirs(event):
+            one.approvals.pop(event.data["principal"], None)
     for event in policy.events:
         one = found.get(f"sha256:{event.data.get('content_sha256')}")
         if event.type == _ACTIVATED and one is not None:

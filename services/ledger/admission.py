@@ -21,6 +21,7 @@ OURS_ALONE = frozenset(
         f"{OURS}policy.proposed.v1",
         f"{OURS}policy.backtested.v1",
         f"{OURS}policy.approved.v1",
+        f"{OURS}policy.approval_withdrawn.v1",
         f"{OURS}policy.activated.v1",
         f"{OURS}policy.retired.v1",
         f"{OURS}permit.issued.v1",

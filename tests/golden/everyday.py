@@ -239,6 +239,8 @@ PAYLOADS: dict[str, dict[str, Any]] = {
                              "changed": 2, "failed": 1, "blocked": 1},
     "policy.approved.v1": {"policy_id": "standard", "content_sha256": SHA256, "principal": GRACE,
                            "comment": "read and tried"},
+    "policy.approval_withdrawn.v1": {"policy_id": "standard", "content_sha256": SHA256,
+                                     "principal": GRACE, "reason": "misread the threshold"},
     "policy.retired.v1": {"policy_id": "standard", "reason": "replaced", "retired_by": GRACE},
 }  # fmt: skip
 _ORIGINS = {
@@ -248,7 +250,8 @@ _ORIGINS = {
     "board.voted.v1": CONSOLE, "board.recused.v1": CONSOLE, "board.closed.v1": CONSOLE,
     "decision.recorded.v1": GATEKEEPER, "policy.activated.v1": GATEKEEPER,
     "policy.proposed.v1": CONSOLE, "policy.backtested.v1": CONSOLE,
-    "policy.approved.v1": CONSOLE, "policy.retired.v1": CONSOLE,
+    "policy.approved.v1": CONSOLE, "policy.approval_withdrawn.v1": CONSOLE,
+    "policy.retired.v1": CONSOLE,
 }  # fmt: skip
 
 _SUBJECTS = {"ledger.corrected.v1": {"subject": f"release:{R}"}}

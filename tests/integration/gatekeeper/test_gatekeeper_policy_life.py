@@ -92,6 +92,20 @@ async def test_a_text_judges_once_two_people_stand_behind_it_and_it_was_tried(
         await governed.post(f"{path}/activation", CYD)
 
 
+async def test_an_approval_can_be_taken_back_until_the_text_judges(governed: Governed) -> None:
+    path = await governed.ready()
+    with pytest.raises(NotFound, match="acme:cyd has no approval of it to take back"):
+        await governed.post(f"{path}/withdrawals", CYD, reason="misread")
+    await governed.post(f"{path}/withdrawals", BEA, reason="misread the threshold")
+    assert (await governed.stands())["approvals"] == []
+    with pytest.raises(PreconditionFailed, match="it lacks 1 more approval"):
+        await governed.post(f"{path}/activation", ADA)
+    await governed.post(f"{path}/approvals", BEA)
+    await governed.post(f"{path}/activation", ADA)
+    with pytest.raises(Conflict, match="it was activated at position"):
+        await governed.post(f"{path}/withdrawals", BEA, reason="too late")
+
+
 async def test_drafts_move_no_gate(governed: Governed) -> None:
     before = (await governed.house.decide())["decision"]
     await governed.ready()

@@ -35,6 +35,9 @@ class Life(Told):
     def approve(self, who: str, named: str | None = None, via: str | None = CONSOLE) -> Life:
         return self.say("approved", who, via, principal=named or who)
 
+    def withdraw(self, who: str, named: str | None = None, via: str | None = CONSOLE) -> Life:
+        return self.say("approval_withdrawn", who, via, principal=named or who, reason="misread")
+
     def one(self) -> Proposal:
         (found,) = proposed(self.page("proposal:p"), self.page("policy:p"))
         return found
@@ -52,6 +55,16 @@ def test_two_people_and_a_backtest_are_enough() -> None:
     assert missing(life.approve(BEA).one(), governed()) == []
     assert missing(life.one(), governed(count=3)) == [one]
     assert missing(life.approve(CYD).one(), governed(count=3)) == []
+
+
+def test_an_approval_that_was_taken_back_does_not_count_until_it_is_given_again() -> None:
+    one = [f"1 more approval {APPROVERS}"]
+    life = Life().propose().backtest().approve(BEA)
+    assert missing(life.withdraw(CYD, named=BEA).one(), governed()) == []
+    assert missing(life.withdraw(BEA, via=None).one(), governed()) == []
+    assert missing(life.withdraw(BEA).one(), governed()) == one
+    assert missing(life.withdraw(BEA).one(), governed()) == one
+    assert missing(life.approve(BEA).one(), governed()) == []
 
 
 @pytest.mark.parametrize(

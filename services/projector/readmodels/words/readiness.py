@@ -104,6 +104,9 @@ def _policy(fact: Fact) -> Words:
         case "policy.approved":
             title = f"Policy {name}: a proposal was approved by {say(fact, 'principal')}"
             return "good", title, join(fact.text("comment"))
+        case "policy.approval_withdrawn":
+            title = f"Policy {name}: {say(fact, 'principal')} took an approval back"
+            return "wait", title, join(fact.text("reason"))
         case "policy.retired":
             return "wait", f"Policy {name} retired", join(fact.text("reason"))
         case "policy.proposed":
@@ -143,6 +146,7 @@ WORDS: dict[str, Callable[[Fact], Words]] = {
     "policy.proposed": _policy,
     "policy.backtested": _policy,
     "policy.approved": _policy,
+    "policy.approval_withdrawn": _policy,
     "policy.activated": _policy,
     "policy.retired": _policy,
     "decision.recorded": _decision,
