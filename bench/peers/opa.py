@@ -121,6 +121,7 @@ def data(some: Iterable[Facts]) -> dict[str, Any]:
 def _release(facts: Facts) -> dict[str, Any]:
     assert facts.candidate is not None
     candidate, evidence = facts.candidate, dict[str, Any]()
+    place = facts.gate.partition(":")[2]
     for one in facts.evidence:
         about = words.repo(one.about) if one.kind == "pipeline" else one.about
         series = evidence.setdefault(one.kind, {}).setdefault(about, {}).setdefault(one.series, [])
@@ -136,7 +137,7 @@ def _release(facts: Facts) -> dict[str, Any]:
         "type": facts.release_type,
         "candidate": {"digest": candidate.digest, "artifacts": candidate.artifacts},
         "repos": words.unique(map(words.repo, facts.changes())),
-        "window": [_ns(moment) for moment in facts.window or ()],
+        "window": [_ns(moment) for moment in facts.window(place) or ()],
         "scope_changes": [
             {"at": _ns(one.stamp.at), "position": one.stamp.position} for one in facts.scope_changes
         ],

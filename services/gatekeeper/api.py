@@ -28,7 +28,6 @@ from services.gatekeeper.shapes import (
     Say,
     Voted,
 )
-from services.kit import clock
 from services.kit.identity import Keyring, Principal, authenticate
 
 SEAL_SECONDS = 10
@@ -93,13 +92,13 @@ class Api:
         self._who(request, "read")
         page = await self._decider.reader.history(f"permit:{permit_id}")
         said = permits.issued(page).model_dump()
-        return Permit(**said, state=permits.state(page, clock.now()))
+        return Permit(**said, state=permits.state(page, self._decider.now()))
 
     async def begin(self, request: Request, permit_id: str, body: Begin) -> Receipt:
         """Use a permit up: record that the deployment begins, if the gate is open still."""
-        self._who(request, "event:write")
+        who = self._who(request, "event:write")
         start = deploying.Start(**body.model_dump())
-        return await deploying.begin(self._decider, permit_id, start)
+        return await deploying.begin(self._decider, permit_id, start, who)
 
     async def decisions(
         self,

@@ -75,7 +75,7 @@ class Asked:
         )
         if not fits_risk or not fits_type:
             return False
-        if when.expr is None:
+        if when.expr is None or expression.blind(when.expr, facts):
             return True
         return cel.evaluate(cel.compile(when.expr, "when"), self._first, self._as_of)
 
@@ -118,14 +118,15 @@ class Asked:
             case FreezeRule():
                 return freeze.judge(rule, facts, place, as_of).told(stage.id, rule, freeze.TITLE)
             case LateScope():
-                return late_scope.judge(rule, facts).told(stage.id, rule, late_scope.TITLE)
+                answer = late_scope.judge(rule, facts, place)
+                return answer.told(stage.id, rule, late_scope.TITLE)
             case Cel():
                 answer = expression.judge(rule, facts, self._seen, as_of)
                 return answer.told(stage.id, rule, expression.TITLE)
 
     def _any_of(self, stage: Stage, rule: AnyOf) -> RuleResult:
         """Let the best of its rules speak; but an error is never outvoted."""
-        found = [self.result(stage, each) for each in rule.rules]
+        found = [_certain(each, self._facts, self.result(stage, each)) for each in rule.rules]
         asked = [each for each in found if each.status != "not_applicable"]
         if not asked:
             return _not_applicable(stage, rule, self._facts)
@@ -163,12 +164,28 @@ def _not_applicable(stage: Stage, rule: Rule, facts: Facts) -> RuleResult:
 
 def _explained(rule: Rule, facts: Facts, result: RuleResult) -> RuleResult:
     """Say so where a rule applies only because something is not known."""
-    unknown = []
-    if rule.when.risk is not None and facts.risk is None:
-        unknown.append("the risk has not been assessed")
-    if rule.when.type is not None and facts.release_type is None:
-        unknown.append("the type of the release is not known")
+    unknown = _unknown(rule, facts)
     if not unknown:
         return result
     reason = f"asked because {words.both(unknown)}: {result.reason}"
     return result.model_copy(update={"reason": reason})
+
+
+def _certain(rule: Rule, facts: Facts, result: RuleResult) -> RuleResult:
+    """Let an alternative wait that may not be one: once all is known, another may be asked."""
+    unknown = _unknown(rule, facts)
+    if not unknown or result.status not in {"pass", "waived"}:
+        return result
+    satisfy = "a plan and an assessment of the release"
+    return result.model_copy(update={"status": "pending", "satisfy": satisfy})
+
+
+def _unknown(rule: Rule, facts: Facts) -> list[str]:
+    """Return what is not known of the release and would tell whether a rule is asked."""
+    when, blind = rule.when, expression.blind(rule.when.expr or "", facts)
+    found = []
+    if facts.risk is None and (when.risk is not None or "risk" in blind):
+        found.append("the risk has not been assessed")
+    if facts.release_type is None and (when.type is not None or "type" in blind):
+        found.append("the type of the release is not known")
+    return found

@@ -67,6 +67,8 @@ class Approval:
     roles: tuple[str, ...] = ()
     bound: bool = False
     """Whether it is about the candidate and the scope that are judged."""
+    ties: tuple[str, ...] = ()
+    """What ties the person to the release: `requester`, `author`, `deployer` …"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,19 @@ import uuid
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from contracts.catalogue import type_of
 from contracts.decision import Decision
-from contracts.event import Event, Receipt, RecordedEvent, format_time
+from contracts.event import Event, Receipt, RecordedEvent, format_time, parse_time
 from contracts.payloads.control import PermitIssued
 from contracts.payloads.model import Payload
 from contracts.payloads.readiness import DecisionRecorded
-from contracts.problem import Conflict, NotFound, Unavailable
+from contracts.problem import Conflict, Invalid, NotFound, Unavailable
 from services.gatekeeper import permits, policy
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.folding import DECISION
-from services.gatekeeper.judge import judge
+from services.gatekeeper.judge import judge, loss
 from services.gatekeeper.reading import Reader
 from services.kit import clock, metrics
 from services.kit.identity import Principal
@@ -61,6 +62,7 @@ class Decider:
         """Read and write the ledger `name`; judge by `policies` and all that were activated."""
         self.ledger, self.name, self.policies = ledger, name, tuple(policies)
         self.reader = Reader(ledger, name, policies)
+        self._ledger_time = datetime.min.replace(tzinfo=UTC)
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     def alone(self, release: str) -> asyncio.Lock:
@@ -71,7 +73,7 @@ class Decider:
 
     async def dry_run(self, release: str, gate: str) -> Judged:
         """Judge and record nothing. Raises `NotFound` for a release that nobody has named."""
-        moment = clock.now()
+        moment = self.now()
         while True:
             found = await self.reader.read(release, gate, moment)
             moment = max(moment, found.facts.newest or moment)
@@ -79,11 +81,19 @@ class Decider:
             if until is None or moment < until:  # else another text judges at that moment
                 return Judged(judge(found.facts, found.applied, moment), found.facts, found.applied)
 
+    def now(self) -> datetime:
+        """Return the present: by our clock, and never before what the ledger has stamped for us."""
+        return max(clock.now(), self._ledger_time)
+
     async def decide(self, release: str, gate: str, *, permit: bool = False) -> Recorded:
         """Judge and record, with a permit if one is asked for and the answer is yes.
 
-        Raises `Conflict` with what moved when it moved too often.
+        Raises `Conflict` with what moved when it moved too often, `Invalid` for a permit at a gate
+        that nothing is deployed through.
         """
+        if permit and not gate.startswith(permits.GATES):
+            detail = f"permits are given at gates of the kind {permits.GATES} alone"
+            raise Invalid(detail, errors=[{"pointer": "/gate", "detail": detail}])
         started = clock.monotonic()
         async with self.alone(release):
             recorded, known = await self._decide(release, gate, permit=permit)
@@ -117,12 +127,17 @@ class Decider:
         self, events: list[Event], expect: dict[str, int] | None, person: Principal | None = None
     ) -> list[Receipt]:
         """Append several events, all or none; as `append`."""
-        for pause in (0.05, 0.2):
+        for pause in (0.05, 0.2, None):
             try:
-                return await self.ledger.append(self.name, events, expect, person)
+                found = await self.ledger.append(self.name, events, expect, person)
             except Unavailable:
+                if pause is None:
+                    raise
                 await asyncio.sleep(pause)
-        return await self.ledger.append(self.name, events, expect, person)
+            else:
+                break
+        self._ledger_time = max(self._ledger_time, parse_time(found[-1].recorded_at))
+        return found
 
     async def _decide(self, release: str, gate: str, *, permit: bool) -> tuple[Recorded, bool]:
         moved = Conflict()
@@ -139,6 +154,8 @@ class Decider:
             except Conflict as conflict:
                 moved = conflict
                 continue
+            if (ends := loss(decision)) and first.recorded_at >= ends:
+                continue  # our clock is late: what was recorded was over already
             known = isinstance(judged.applied, policy.Applied)
             return Recorded(id_, first.position, first.recorded_at, decision, issued), known
         detail = f"what {release} rests on moved {TRIES} times while {gate} was judged; ask again"

@@ -8,7 +8,7 @@ permit. So of two that use it at the same time one is refused, and so is one who
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from contracts.catalogue import type_of
 from contracts.event import HistoryPage, Receipt, RecordedEvent
@@ -17,7 +17,7 @@ from contracts.payloads.model import Environment, Tier
 from contracts.problem import Conflict, Invalid, PreconditionFailed
 from services.gatekeeper import permits
 from services.gatekeeper.deciding import TRIES, Decider, Judged, envelope, stamp
-from services.kit import clock
+from services.kit.identity import Principal
 
 _STARTED = type_of(DeploymentStarted)
 
@@ -35,24 +35,26 @@ class Start:
     uri: str | None = None
 
 
-async def begin(decider: Decider, permit_id: str, start: Start) -> Receipt:
-    """Use a permit and record that the deployment has begun.
+async def begin(decider: Decider, permit_id: str, start: Start, who: Principal) -> Receipt:
+    """Use a permit and record that `who` has begun the deployment.
 
     Raises `NotFound` for an unknown permit, `Conflict` for one that was used, `PreconditionFailed`
-    for one that has expired or whose gate is shut by now, `Invalid` for another artefact. Sent
-    again with the same deployment id after a lost answer, it gives the first receipt.
+    for one that has expired or whose gate is shut by now, `Invalid` for another artefact. The very
+    same start, sent again after a lost answer, gives the first receipt.
     """
     key = f"permit:{permit_id}"
     event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{key}/{start.deployment_id}"))
     for _ in range(TRIES):
         page = await decider.reader.history(key)
         if (first := _begun(page, event_id)) is not None:
+            if not _is_of(first, start):
+                raise permits.used(page)
             return Receipt(
                 ledger=decider.name, position=first.position, versions=first.versions,
                 event_id=event_id, source=first.event["source"], commitment=first.commitment,
                 recorded_at=first.recorded_at,
             )  # fmt: skip
-        permit = permits.check(page, clock.now())
+        permit = permits.check(page, decider.now())
         judged = await decider.dry_run(permit.release_id, permit.gate)
         _check(judged, permit.target_digest, start)
         place = judged.decision.environment
@@ -71,19 +73,26 @@ async def begin(decider: Decider, permit_id: str, start: Start) -> Receipt:
         )
         event = envelope(payload, f"release:{permit.release_id}", stamp(), event_id)
         try:
-            return await decider.append(event, judged.decision.read_set | {key: page.version})
+            expect = judged.decision.read_set | {key: page.version}
+            return await decider.append(event, expect, who)
         except Conflict:
             continue
     raise Conflict(f"what the permit rests on moved {TRIES} times; ask again")
 
 
 def _begun(page: HistoryPage, event_id: str) -> RecordedEvent | None:
-    """Return what this very request has recorded before: whoever issued the permit wrote it."""
+    """Return what this very request has recorded before: by whoever issued the permit."""
     if page.version < 2:  # noqa: PLR2004 - issued, used
         return None
     issued, used = page.events[:2]
-    mine = (used.type, used.event["id"], used.principal)
+    mine = (used.type, used.event["id"], used.via)
     return used if mine == (_STARTED, event_id, issued.principal) else None
+
+
+def _is_of(begun: RecordedEvent, start: Start) -> bool:
+    said = {**asdict(start), "tier": begun.data["environment"]["tier"]}
+    told = {name: begun.data.get(name) for name in said} | {"tier": start.tier}
+    return said == told
 
 
 def _check(judged: Judged, digest: str, start: Start) -> None:

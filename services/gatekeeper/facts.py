@@ -51,15 +51,19 @@ class Facts:
     """Manifest → the artifacts and changes that it was announced with first."""
     doubts: dict[int, str] = field(default_factory=dict)
     """Position → what there contradicts something before it."""
-    window: tuple[datetime, datetime] | None = None
-    """When it shall go out."""
+    windows: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    """Environment → when it shall go out there; "" for all that are not named."""
     closed: tuple[int, str] | None = None
     """Position and word, once the release is completed or cancelled."""
     ties: list[Tie] = field(default_factory=list)
-    merges: set[str] = field(default_factory=set)
-    """Commits that only merge: whoever pressed the button wrote nothing."""
+    merges: dict[str, str] = field(default_factory=dict)
+    """Commit at which a change was merged, whose author is known → the commit that was reviewed."""
+    pushes: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Last commit of a push → all that came with it."""
     heads: dict[str, str] = field(default_factory=dict)
     """Merged change → the change as it was reviewed."""
+    branch: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Merged change → the commits of its branch, as changes: those who wrote it stand there."""
     approvals: list[Approval] = field(default_factory=list)
     delegations: list[Delegation] = field(default_factory=list)
     """Those that ended too."""
@@ -71,6 +75,8 @@ class Facts:
     evidence: list[Evidence] = field(default_factory=list)
     deployments: dict[tuple[str, str], Deployment] = field(default_factory=dict)
     """By id and service: one that ships several services ends for each on its own."""
+    undone: set[tuple[str, str]] = field(default_factory=set)
+    """Deployments that were rolled back, by id and service ("": all): nothing makes them good."""
     sources: dict[str, list[str]] = field(default_factory=dict)
     """Artifact → the change that it was built from."""
     holdings: list[Holding] = field(default_factory=list)
@@ -105,8 +111,20 @@ class Facts:
     def changes(self) -> tuple[str, ...]:
         """Return the changes of the candidate: those it names and those it was built from."""
         named = self.candidate.changes if self.candidate else ()
-        built = (change for a in self.artifacts() for change in self.sources.get(a, ()))
-        return tuple(dict.fromkeys((*named, *built)))
+        return tuple(dict.fromkeys((*named, *self.built_from())))
+
+    def built_from(self) -> list[str]:
+        """Return the changes that the candidate's artifacts were built from, as far as is said."""
+        return [change for a in self.artifacts() for change in self.sources.get(a, ())]
+
+    def branches(self) -> tuple[str, ...]:
+        """Return the changes that the candidate's were merged from, commit by commit."""
+        merged = (each for change in self.changes() for each in self.branch.get(change, ()))
+        return tuple(dict.fromkeys(merged))
+
+    def window(self, place: str) -> tuple[datetime, datetime] | None:
+        """Return when the release shall go out to an environment; None: nobody has said."""
+        return self.windows.get(place, self.windows.get(""))
 
     def shipped_by(self, deployment: str) -> list[Deployment]:
         """Return what a deployment was for each of its services."""
@@ -138,7 +156,8 @@ class Facts:
     def could_object(self, who: str, roles: Collection[str], stamp: Stamp) -> bool:
         """Say whether they held one for any service that was ever planned: enough for a no."""
         scopes = {"*", *self.ever}
-        then = (h for h in self._of(who, roles) if h.at(stamp))
+        mine = (h for h in self.holdings if h.role in roles and self.people.same(h.principal, who))
+        then = (h for h in mine if h.at(stamp))
         return any(h.scope in scopes or not self.ever for h in then)
 
     def _of(self, who: str, roles: Collection[str]) -> list[Holding]:

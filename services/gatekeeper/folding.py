@@ -16,11 +16,13 @@ from contracts.event import OURS, HistoryPage, RecordedEvent, parse_time
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.folds import HANDLERS
 from services.gatekeeper.folds.handler import Handler
-from services.gatekeeper.records import Stamp
+from services.gatekeeper.records import Stamp, Tie
 
 DECISION = OURS + "decision.recorded.v1"
 _MADE = frozenset({DECISION, OURS + "permit.issued.v1"})
 """What we make of facts is none."""
+_NEVER_NO = frozenset({OURS + "policy.activated.v1"})
+"""Nothing is lost that might have spoken against a release: a text that is gone is no policy."""
 _OF_ALL = frozenset({
     "testsuiterun.finished.v1", "artifact.scanned.v2",  # bound to an artifact
     "gate.evaluated.v1", "attestation.recorded.v1",
@@ -101,12 +103,24 @@ def _take_all(facts: Facts, events: dict[int, RecordedEvent]) -> Facts:
     for _, event in sorted(events.items()):
         if (known := _KNOWN.get(event.event["type"])) is not None:
             _take(facts, event, *known)
-    # Whoever pressed the button wrote nothing; but a squashed merge has its co-authors.
-    facts.ties = [t for t in facts.ties if t.sha not in facts.merges or t.kind == "co_author"]
+    facts.ties = [tie for tie in facts.ties if not _pressed(tie, facts)]
     return facts
 
 
+def _pressed(tie: Tie, facts: Facts) -> bool:
+    """Say whether somebody only pressed the button. A commit that came together with what it merges
+    was written by nobody; one that was squashed or rebased has its author still.
+    """
+    head = facts.merges.get(tie.sha or "")
+    if head is None or tie.kind == "co_author":
+        return False
+    apart = head != tie.sha
+    return apart and (tie.kind == "committer" or head in facts.pushes.get(tie.sha or "", ()))
+
+
 def _take(facts: Facts, event: RecordedEvent, handler: Handler, of_all: bool) -> None:  # noqa: FBT001
+    if event.redacted and event.event["type"] in _NEVER_NO:
+        return
     if event.redacted:
         # It may have been a no: what names several releases is taken to have been about this one.
         names = _names(event)

@@ -18,7 +18,8 @@ class People:
     """The links that were recorded: account → person."""
 
     links: dict[str, str] = field(default_factory=dict)
-    _marks: dict[str, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
+    _first: dict[str, str] | None = field(default=None, compare=False, repr=False)
+    """Login → the first by name of all that are one person's."""
 
     def of(self, account: str) -> str:
         """Return the person of an account, as far as links lead; of a circle, its first by name."""
@@ -30,18 +31,25 @@ class People:
         return seen[-1]
 
     def key(self, account: str) -> str:
-        """Return what two accounts of one person have in common."""
-        return login(self.of(account))
+        """Return what all accounts of one person have in common, and those that may be theirs: of
+        logins that links lead between, on whatever ways. For when all links are known.
+        """
+        if self._first is None:
+            self._first = self._joined()
+        name = login(account)
+        return self._first.get(name, name)
 
     def same(self, one: str, other: str) -> bool:
         """Say whether two accounts are, or may be, one person's. For when all links are known."""
-        return not self._of(one).isdisjoint(self._of(other))
+        return self.key(one) == self.key(other)
 
-    def _of(self, account: str) -> frozenset[str]:
-        marks = self._marks.get(account)
-        if marks is None:
-            marks = self._marks[account] = frozenset((login(account), self.key(account)))
-        return marks
+    def _joined(self) -> dict[str, str]:
+        groups: dict[str, set[str]] = {}
+        for pair in self.links.items():
+            one, other = (groups.get(name, {name}) for name in map(login, pair))
+            whole = one | other
+            groups |= dict.fromkeys(whole, whole)
+        return {name: min(group) for name, group in groups.items()}
 
     def knows(self, account: str, issuers: Iterable[str]) -> bool:
         """Say whether it is known whose an account is: linked, or of an issuer that people sign

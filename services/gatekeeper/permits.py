@@ -18,6 +18,8 @@ from services.gatekeeper.judge import loss
 
 _ISSUED = type_of(PermitIssued)
 LIFE = timedelta(minutes=15)
+GATES = "deploy:"
+"""How gates begin that something is deployed through: a yes at another one opens no environment."""
 ALLOWED = frozenset({"allow", "allow-by-break-glass"})
 
 

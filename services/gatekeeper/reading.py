@@ -27,6 +27,8 @@ _OF_DEPLOYMENTS = frozenset({"verification", "analysis"})
 """Kinds of evidence that need not name the release: they stand in a deployment's history."""
 _DEPLOYED = ("deployments", "evidence")
 """Variables of expressions that these histories tell about."""
+_WORKED = frozenset({"author", "committer", "co_author", "reviewer"})
+"""Ties that stand in the histories of a branch's commits, not in that of the merge."""
 _HOPS = 4
 """How far links from account to account are followed."""
 _REMEMBERED = 4_096
@@ -186,12 +188,12 @@ def _asked(gate: Gate, draft: Facts) -> list[str]:
     names = [f"role:{role}" for role in gate.roles()]
     names += [f"calendar:{name}" for name in gate.calendars()]
     names += [f"control:{rule}" for rule in gate.waivable()]
-    names += [f"breakglass:{gate.id}"] if gate.break_glass else []
+    names.append(f"breakglass:{gate.id}")  # no later policy takes a review away
     told = gate.of(Soak) or gate.kinds() & _OF_DEPLOYMENTS or gate.looks_at(*_DEPLOYED)
     names += [f"deployment:{id_}" for id_, _ in draft.deployments if told]
     names += [f"release:{name}" for name in draft.depends_on if gate.asks_others()]
-    if "reviewer" in gate.excludes():
-        names += [f"change:{head}" for head in draft.heads.values()]
+    if gate.excludes() & _WORKED:
+        names += [f"change:{commit}" for commit in draft.branches()]
     return [name for name in names if subject.is_key(name)]
 
 

@@ -31,7 +31,10 @@ class Stamp:
         return ahead if ahead > TRUSTED_LEAD else timedelta(0)
 
 
-TieKind = Literal["requester", "author", "committer", "co_author", "reviewer", "deployer"]
+TieKind = Literal[
+    "requester", "author", "committer", "co_author", "reviewer", "approver", "deployer",
+    "policy_author",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
                              "repo": "acme/sample", "outcome": "success"},
     "deployment.started": _DEPLOYED,
     "deployment.finished": _DEPLOYED | {"outcome": "success"},
+    "service.rolledback": _OF | {"service": SERVICE, "purl": "pkg:oci/sample@0.9",
+                                 "environment": {"id": "staging", "tier": "staging"}},
     "rollback.triggered": {"deployment_id": DEPLOYMENT, "cause": "manual"},
     "verification.finished": _OF | {"deployment_id": DEPLOYMENT, "kind": "smoke",
                                     "outcome": "success"},

@@ -9,7 +9,7 @@ from contracts.payloads.control import FreezeDeclared
 from services.gatekeeper.calendars import declared
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.folds.handler import Handler, fault
-from services.gatekeeper.records import Invocation, Review, Stamp, Waiver
+from services.gatekeeper.records import Invocation, Review, Stamp, Tie, Waiver
 
 
 def _declared(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
@@ -73,6 +73,13 @@ def _reviewed(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
         facts.reviews.append(Review(stamp, data["release_id"], data["reviewer"]))
 
 
+def _activated(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
+    """Tie whoever wrote a text that judges, or judged, to what is judged by it."""
+    data = event.data
+    what = f"wrote version {data['version']} of the policy {data['policy_id']}"
+    facts.ties.append(Tie("policy_author", data["author"], what, stamp.position))
+
+
 HANDLERS: dict[str, Handler] = {
     "freeze.declared.v2": _declared,
     "freeze.lifted.v1": _lifted,
@@ -80,5 +87,6 @@ HANDLERS: dict[str, Handler] = {
     "exception.revoked.v1": _revoked,
     "breakglass.invoked.v1": _invoked,
     "breakglass.reviewed.v1": _reviewed,
+    "policy.activated.v1": _activated,
 }
 """By type without our prefix."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from contracts.event import RecordedEvent, parse_time
 from services.gatekeeper.facts import Facts
@@ -29,6 +30,7 @@ def _planned(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     scope = (facts.release_type, facts.incident, *(tuple(sorted(each)) for each in lists))
     if facts.planned not in {(), scope}:
         facts.scope = stamp
+        facts.scope_changes.append(ScopeChange(stamp, "another plan"))
     facts.planned = scope
     what = "is the owner of this release"
     facts.ties.append(Tie("requester", data["owner"], what, stamp.position))
@@ -39,8 +41,11 @@ def _risk(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
 
 
 def _scheduled(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
-    window = event.data["window"]
-    facts.window = parse_time(window["start"]), parse_time(window["end"])
+    window, places = event.data["window"], event.data.get("environments")
+    if not places:
+        facts.windows.clear()
+    span = parse_time(window["start"]), parse_time(window["end"])
+    facts.windows |= dict.fromkeys(places or [""], span)
 
 
 def _scope(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
@@ -65,9 +70,12 @@ def _change(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     data = event.data
     shas = [data[k] for k in ("merge_sha", "head_sha") if data.get(k)]
     if "merge_sha" in data:
+        merge, head = data["merge_sha"], data["head_sha"]
         if data.get("author"):  # else whoever merged may be all that is known
-            facts.merges.add(data["merge_sha"])
-        facts.heads[f"{data['repo']}@{data['merge_sha']}"] = f"{data['repo']}@{data['head_sha']}"
+            facts.merges[merge] = head
+        facts.heads[f"{data['repo']}@{merge}"] = f"{data['repo']}@{head}"
+        commits = dict.fromkeys((head, *(data.get("commit_shas") or ())))
+        facts.branch[f"{data['repo']}@{merge}"] = tuple(f"{data['repo']}@{c}" for c in commits)
     if data.get("author"):
         facts.ties.append(_wrote("author", data["author"], data["repo"], shas, stamp))
 
@@ -80,6 +88,7 @@ def _reviewed(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
 
 def _pushed(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     data = event.data
+    facts.pushes[data["after"]] = frozenset(commit["sha"] for commit in data["commits"])
     for commit in data["commits"]:
         sha, people = commit["sha"], list[tuple[TieKind, str]]()
         if commit.get("author"):
@@ -112,9 +121,12 @@ def _packaged(facts: Facts, event: RecordedEvent, _: Stamp) -> None:
 def _deployment(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     data = event.data
     id_, place = data["deployment_id"], data["environment"]["id"]
+    if (data["kind"], data.get("outcome")) == ("rollback", "success"):
+        _went_back(facts, data, data.get("artifact_digest"), stamp)
     known = facts.deployments.get(key := (id_, data["service"]))
     digest = data.get("artifact_digest") or (known.digest if known else None)
-    state = data.get("outcome", "started")
+    gone = not facts.undone.isdisjoint({(id_, ""), (id_, data["service"])})
+    state = "failure" if gone else data.get("outcome", "started")
     if known is None or state != "started":  # a late start does not take an end back
         facts.deployments[key] = Deployment(
             stamp, id_, data["service"], place, digest, state, data["kind"]
@@ -122,19 +134,40 @@ def _deployment(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     if is_person(event.principal, event.via):
         what = f"deployed it to {place}"
         facts.ties.append(Tie("deployer", event.principal, what, stamp.position))
-    if (data["kind"], state) == ("rollback", "success") and data.get("remediates"):
-        _undo(facts, data["remediates"], stamp)
 
 
 def _rolled_back(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     _undo(facts, event.data["deployment_id"], stamp)
 
 
+def _service_back(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
+    _went_back(facts, event.data, event.data.get("digest"), stamp)
+
+
+def _went_back(facts: Facts, data: dict[str, Any], brought: str | None, stamp: Stamp) -> None:
+    """Take a rollback that went well for a failure of what it repairs, and of all that ran in its
+    place until then; but not of what it brings back.
+    """
+    if repaired := data.get("remediates"):
+        _undo(facts, repaired, stamp)
+    place = data["service"], data["environment"]["id"]
+    for known in list(facts.deployments.values()):
+        here = (known.service, known.environment) == place
+        if here and (brought is None or brought != known.digest):
+            _fail(facts, known, stamp)
+
+
 def _undo(facts: Facts, deployment: str, stamp: Stamp) -> None:
     """Take a rollback for a failure of the deployment that it undoes, of all its services."""
+    facts.undone.add((deployment, ""))
     for known in facts.shipped_by(deployment):
-        failed = replace(known, stamp=stamp, state="failure")
-        facts.deployments[known.id, known.service] = failed
+        _fail(facts, known, stamp)
+
+
+def _fail(facts: Facts, known: Deployment, stamp: Stamp) -> None:
+    facts.undone.add((known.id, known.service))
+    failed = replace(known, stamp=stamp, state="failure")
+    facts.deployments[known.id, known.service] = failed
 
 
 HANDLERS: dict[str, Handler] = {
@@ -153,5 +186,6 @@ HANDLERS: dict[str, Handler] = {
     "deployment.started.v1": _deployment,
     "deployment.finished.v1": _deployment,
     "rollback.triggered.v1": _rolled_back,
+    "service.rolledback.v1": _service_back,
 }
 """By type without our prefix."""

@@ -27,6 +27,8 @@ def _decided(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
     facts.approvals.append(
         Approval(stamp, data["gate"], who, yes, digest, comment, why, data.get("on_behalf_of"))
     )
+    if yes and why is None and data["gate"] != facts.gate:
+        facts.ties.append(Tie("approver", who, f"approved it at {data['gate']}", stamp.position))
 
 
 def _abstained(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:

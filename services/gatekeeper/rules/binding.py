@@ -21,7 +21,7 @@ def unbound(
 ) -> str | None:
     """Return why a vote is not about what is judged, as far as `bind` asks; None: it is."""
     who, bind = short(vote.principal), bind or ()
-    if "artefact" in bind:
+    if "artefact" in bind and not _objects(vote, facts):
         if vote.digest is None:
             return f"{who} did not say which candidate"
         if facts.candidate is None or vote.digest != facts.candidate.digest:
@@ -29,6 +29,12 @@ def unbound(
     if "scope" in bind and facts.scope and vote.stamp.position < facts.scope.position:
         return None if _is_no(vote) else f"the scope has changed since {who} voted"
     return None
+
+
+def _objects(vote: Approval | BoardVote, facts: Facts) -> bool:
+    """Say whether it is a no to this candidate, by whatever name: it need not be exact."""
+    no = isinstance(vote, Approval) and not vote.approved
+    return no and vote.digest in {None, *facts.artifacts()}
 
 
 def _is_no(vote: Approval | BoardVote) -> bool:

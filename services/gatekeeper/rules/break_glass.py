@@ -7,7 +7,7 @@ is tied to the release may take part: what is asked is that nobody does it alone
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from contracts.event import format_time
 from services.gatekeeper.facts import Facts
@@ -18,6 +18,8 @@ from services.gatekeeper.rules.answer import Answer
 from services.gatekeeper.schema import BreakGlass
 
 TITLE = "Break-glass reviewed"
+FEW = 2
+"""People who together may have passed a gate without rules, by a policy that was active then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +41,20 @@ def invoked(policy: BreakGlass, facts: Facts, as_of: datetime) -> Broken | None:
     if facts.candidate is None:
         return None
     key = (facts.release, facts.candidate.digest)
-    for broken in reversed(_broken(policy, facts, *key)):
+    asked = [
+        one for one in _asked(facts, *key) if facts.did_hold(one.principal, policy.roles, one.stamp)
+    ]
+    for broken in reversed(_broken(policy, facts, asked, policy.count, policy.lasts)):
         if as_of < broken.lapses_at and not _reviewed(policy, facts, broken):
             return broken
     return None
 
 
 def overdue(policy: BreakGlass, facts: Facts, as_of: datetime) -> Answer | None:
-    """Return an answer when some release passed this gate without rules and nobody has looked at
-    it yet; None: nothing is to be looked at. It fails once one is overdue.
+    """Return an answer when some release may have passed this gate without rules and nobody has
+    looked at it yet; None: nothing is to be looked at. It fails once one is overdue.
+
+    No later policy takes that away: whoever was let ask counts, whatever is asked of them by now.
     """
     waiting = _unreviewed(policy, facts)
     if not waiting:
@@ -72,7 +79,12 @@ def overdue(policy: BreakGlass, facts: Facts, as_of: datetime) -> Answer | None:
 
 def _unreviewed(policy: BreakGlass, facts: Facts) -> list[Broken]:
     keys = dict.fromkeys((one.release, one.digest) for one in facts.invocations)
-    every = [broken for key in keys for broken in _broken(policy, facts, *key)]
+    few = min(policy.count, FEW)
+    every = [
+        broken
+        for key in keys
+        for broken in _broken(policy, facts, _asked(facts, *key), few, timedelta.max)
+    ]
     return [broken for broken in every if not _reviewed(policy, facts, broken)]
 
 
@@ -88,20 +100,26 @@ def _reviewed(policy: BreakGlass, facts: Facts, broken: Broken) -> bool:
     )
 
 
-def _broken(policy: BreakGlass, facts: Facts, release: str, digest: str) -> list[Broken]:
-    """Return each time that enough people asked for a candidate within `lasts`, in order."""
+def _asked(facts: Facts, release: str, digest: str) -> list[Invocation]:
+    mine = (release, digest, None)
+    return [one for one in facts.invocations if (one.release, one.digest, one.fault) == mine]
+
+
+def _broken(
+    policy: BreakGlass, facts: Facts, asked: list[Invocation], count: int, lasts: timedelta
+) -> list[Broken]:
+    """Return each time that so many people asked for it within `lasts`, over one incident."""
     found: list[Broken] = []
-    asking: dict[str, Invocation] = {}
-    for one in facts.invocations:
-        mine = (one.release, one.digest, one.fault) == (release, digest, None)
-        if not mine or not facts.did_hold(one.principal, policy.roles, one.stamp):
-            continue
-        kept = one.stamp.recorded_at - policy.lasts
-        asking = {who: i for who, i in asking.items() if i.stamp.recorded_at > kept}
-        asking.setdefault(facts.people.key(one.principal), one)
-        if len(asking) == policy.count:
-            found.append(_together(policy, list(asking.values())))
-            asking = {}
+    asking: dict[str, dict[str, Invocation]] = {}
+    for one in asked:
+        mine = asking.setdefault(one.incident, {})
+        since = one.stamp.recorded_at
+        mine = {who: i for who, i in mine.items() if since - i.stamp.recorded_at < lasts}
+        mine.setdefault(facts.people.key(one.principal), one)
+        if len(mine) == count:
+            found.append(_together(policy, list(mine.values())))
+            mine = {}
+        asking[one.incident] = mine
     return found
 
 

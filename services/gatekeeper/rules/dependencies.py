@@ -14,6 +14,8 @@ def judge(rule: Dependencies, facts: Facts, place: str) -> Answer:
     """Judge one rule; `place` is the environment that the gate leads to."""
     where = f"deployed to {place}" if rule.state == "deployed" else "completed"
     need = f"every release that it depends on is {where}"
+    if facts.release_type is None:
+        return Answer("pending", "nobody has planned it", need, "no plan", satisfy="a plan")
     if not facts.depends_on:
         return Answer("pass", "it depends on no other release", need, "none")
     out: dict[str, list[int]] = {}

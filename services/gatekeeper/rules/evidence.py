@@ -16,7 +16,7 @@ from contracts.event import format_time
 from services.gatekeeper import cel, cel_facts
 from services.gatekeeper.facts import Facts
 from services.gatekeeper.records import Evidence as Record
-from services.gatekeeper.rules import words
+from services.gatekeeper.rules import about, words
 from services.gatekeeper.rules.schema import Evidence
 
 WORST: tuple[Status, ...] = ("error", "fail", "pending")
@@ -60,40 +60,19 @@ def judge(stage: str, rule: Evidence, facts: Facts, as_of: datetime) -> RuleResu
 
 def _groups(rule: Evidence, facts: Facts, found: _Findings) -> dict[str, list[Record]]:
     """Return the newest record of each series by target; note what is about other things."""
-    targets = _targets(rule, facts)
-    newest: dict[tuple[str, str], Record] = {}
+    targets = about.targets(rule, facts)
+    newest: dict[tuple[str, str, frozenset[str]], Record] = {}
     hits: dict[str, list[str]] = {}  # about what → the targets that it hits
     for record in facts.evidence:
         if record.kind != rule.kind or (rule.name or rule.plan or record.series) != record.series:
             continue
         if record.about not in hits:
-            hits[record.about] = [t for t in targets if _is_about(record, t, rule, facts)]
+            hits[record.about] = [t for t in targets if about.is_about(record, t, rule, facts)]
         if targets and not hits[record.about]:
             found.void.append(NotCounted(position=record.stamp.position, reason=_stray(record)))
         for target in hits[record.about]:
-            newest[target, record.series] = record
-    return {t: [r for (about, _), r in newest.items() if about == t] for t in targets}
-
-
-def _targets(rule: Evidence, facts: Facts) -> list[str]:
-    """Return what needs evidence: "" stands for the release as a whole."""
-    if not rule.bind or rule.kind == "plan":
-        return [""]
-    if facts.candidate is None:
-        return []
-    if rule.kind == "pipeline":  # of each repository the newest run speaks
-        return words.unique(map(words.repo, facts.changes())) or [""]
-    return words.unique(facts.candidate.artifacts)
-
-
-def _is_about(record: Record, target: str, rule: Evidence, facts: Facts) -> bool:
-    if not rule.bind or rule.kind == "plan":
-        return True
-    if rule.kind == "pipeline":
-        return record.about in facts.changes() and target in {"", words.repo(record.about)}
-    shipped = {one.digest for one in facts.shipped_by(record.about) if one.digest}
-    about = shipped or {record.about}
-    return target in about or (facts.candidate is not None and facts.candidate.digest in about)
+            newest[target, record.series, about.places(record, facts)] = record
+    return {t: [r for (target, *_), r in newest.items() if target == t] for t in targets}
 
 
 def _stray(record: Record) -> str:

@@ -7,6 +7,7 @@ from typing import get_args
 
 from services.gatekeeper import cel, cel_facts
 from services.gatekeeper.facts import Facts
+from services.gatekeeper.rules import four_eyes, words
 from services.gatekeeper.rules.answer import Answer
 from services.gatekeeper.rules.binding import unbound
 from services.gatekeeper.rules.schema import Binding, Cel
@@ -18,6 +19,9 @@ EVERY = timedelta(minutes=1)
 
 def judge(rule: Cel, facts: Facts, seen: cel_facts.CelFacts, as_of: datetime) -> Answer:
     """Judge one expression."""
+    if unknown := blind(rule.expr, facts):
+        said = words.both([f"release.{name} is not known yet" for name in unknown])
+        return Answer("pending", said, rule.expr, "unknown", satisfy="a plan and an assessment")
     program = cel.compile(rule.expr, "rule")
     answer = cel.evaluate(program, seen, as_of)
     turns = [_minute(as_of)] if program.timed else []
@@ -31,13 +35,26 @@ def judge(rule: Cel, facts: Facts, seen: cel_facts.CelFacts, as_of: datetime) ->
     return Answer("fail", rule.unmet, rule.expr, "not so", positions, changes=turns)
 
 
+def blind(expr: str, facts: Facts) -> list[str]:
+    """Return what an expression looks at and nobody has said yet: it cannot be told from an empty
+    text. One that asks `has(release.risk)` provides for it.
+    """
+    unknown = {"risk": facts.risk is None, "type": facts.release_type is None}
+    return [
+        name
+        for name, missing in unknown.items()
+        if missing and f"release.{name}" in expr and f"has(release.{name})" not in expr
+    ]
+
+
 def seen(facts: Facts, as_of: datetime) -> cel_facts.CelFacts:
-    """Return the facts that rules may look at; votes that can never count are left out."""
+    """Return the facts that rules may look at: of votes that may count each person's newest."""
     held, bind = _held(facts, as_of), get_args(Binding)
     deployments = tuple(
         cel_facts.Deployment(d.stamp.at, d.id, d.environment, d.digest or "", d.state)
         for d in facts.deployments.values()
     )
+    newest = {(v.gate, v.principal, v.behalf): v for v in facts.approvals if v.fault is None}
     approvals = tuple(
         cel_facts.Approval(
             v.stamp.at,
@@ -46,9 +63,9 @@ def seen(facts: Facts, as_of: datetime) -> cel_facts.CelFacts:
             v.approved,
             _roles(held, v.principal),
             unbound(v, bind, facts) is None,
+            four_eyes.ties(v.principal, facts),
         )
-        for v in facts.approvals
-        if v.fault is None
+        for v in sorted(newest.values(), key=lambda vote: vote.stamp.position)
     )
     evidence = tuple(
         cel_facts.Evidence(e.stamp.at, e.kind, e.series, e.about, e.outcome, e.metrics)

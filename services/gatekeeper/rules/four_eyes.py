@@ -20,6 +20,12 @@ def tied(person: str, rule: Approvals | Board, facts: Facts) -> Tie | None:
     return None
 
 
+def ties(person: str, facts: Facts) -> tuple[str, ...]:
+    """Return the kinds of ties that a person has to the release at this gate, by name."""
+    mine = (t for t in facts.ties if t.gate in {None, facts.gate})
+    return tuple(sorted({t.kind for t in mine if facts.people.same(t.who, person)}))
+
+
 def unproved(rule: Approvals | Board, facts: Facts) -> tuple[str, str] | None:
     """Return what is not known of the authors, and what would tell; None: all is known."""
     if "author" not in (rule.exclude or ()) or facts.candidate is None:
@@ -28,18 +34,19 @@ def unproved(rule: Approvals | Board, facts: Facts) -> tuple[str, str] | None:
         return "which changes this candidate holds", "a release candidate that names its changes"
     wrote = facts.authors()
     silent = [f"change {words.brief(change)}" for change in changes if change not in wrote]
+    whole = (*changes, *facts.branches())
     if silent:
         return f"who wrote {words.both(silent)}", "an event that names the author of each change"
-    return _strangers(rule, facts, changes)
+    return _strangers(rule, facts, whole)
 
 
 def _strangers(
     rule: Approvals | Board, facts: Facts, changes: Sequence[str]
 ) -> tuple[str, str] | None:
     """Return the accounts that wrote something and are nobody's, as far as is recorded."""
-    issuers = {issuer(held.principal) for held in facts.holdings if held.ended is None} - {""}
+    issuers = {issuer(held.principal) for held in facts.holdings} - {""}  # also of ended ones
     if not issuers:
-        return None  # nobody holds a role, so nothing counts, and that is the first thing to say
+        return None  # nobody ever held a role, so nothing counts, and that is the first to say
     kinds = {"author", "co_author"} & set(rule.exclude or ())
     strange = {
         tie.who: next(ref for ref in tie.refs if ref in changes)

@@ -10,14 +10,17 @@ from services.gatekeeper.rules.schema import LateScope
 TITLE = "Scope settled"
 
 
-def judge(rule: LateScope, facts: Facts) -> Answer:
-    """Judge one rule. The window that was scheduled last counts."""
+def judge(rule: LateScope, facts: Facts, place: str) -> Answer:
+    """Judge one rule; `place` is the environment that the gate leads to. The window that was
+    scheduled last for it counts.
+    """
     need = f"no change of scope within {words.span(rule.within)} of the window"
-    if facts.window is None:
+    window = facts.window(place)
+    if window is None:
         return Answer(
             "pending", "no window is scheduled", need, "no window", satisfy="a scheduled window"
         )
-    start, end = facts.window
+    start, end = window
     late = [
         change
         for change in facts.scope_changes

@@ -1,7 +1,7 @@
 """Waivers: an exception that somebody granted lets a rule pass; its finding stays visible. Pure.
 
 It counts while all of this holds: it names the rule and covers this release, its granter held one
-of the rule's roles then, is not tied to the release as its requester or author, and it has not
+of the rule's roles then, is not tied to the release as its requester or an author, and it has not
 ended: by what it says itself, or by the policy's limit from the day that it was granted.
 """
 
@@ -17,7 +17,7 @@ from services.gatekeeper.records import Waiver
 from services.gatekeeper.rules import words
 from services.gatekeeper.rules.schema import Rule, Waivable
 
-_TIED = frozenset({"requester", "author", "co_author"})
+_TIED = frozenset({"requester", "author", "committer", "co_author"})
 
 
 def waived(rule: Rule, found: RuleResult, facts: Facts, as_of: datetime) -> RuleResult:

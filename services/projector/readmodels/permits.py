@@ -13,6 +13,7 @@ from typing import Any
 from services.projector.readmodels.fact import Fact
 from services.projector.readmodels.rows import Key, Row, Rows
 
+ALLOWED = frozenset({"allow", "allow-by-break-glass"})
 _ISSUED, _STARTED, _FINISHED = "permit.issued", "deployment.started", "deployment.finished"
 
 
@@ -21,10 +22,14 @@ def keys(fact: Fact, rows: Rows) -> Iterator[Key]:
     permit, place = fact.text("permit_id"), _place(fact)
     if permit and fact.name in {_ISSUED, _STARTED}:
         yield "matter", ("permit", permit)
+    if fact.name == _ISSUED:
+        yield "gate", (fact.text("release_id") or "", fact.text("gate") or "", place)
     if fact.noun == "deployment":
         id_, service = fact.text("deployment_id") or "", fact.text("service") or ""
         if (held := rows.known("deployment", id_, service)) and held["permit_id"]:
             yield "matter", ("permit", held["permit_id"])
+        if fact.name == _STARTED and (known := rows.known("matter", "permit", permit or "")):
+            yield "gate", _gate(known)
     if place:
         yield "matter", ("guard", place)
 
@@ -37,6 +42,7 @@ def apply(fact: Fact, rows: Rows) -> None:
     release = rows.get("release", fact.text("release_id") or "")
     doc = {
         "permit_id": permit, "environment": place, "not_after": fact.time("not_after"),
+        "release": fact.text("release_id") or "", "gate": fact.text("gate") or "",
         "digests": [fact.text("target_digest"), *(release["artifacts"] if release else ())],
         "used_by": None,
     }  # fmt: skip
@@ -62,7 +68,7 @@ def standing(row: Row, held: Row | None, fact: Fact, rows: Rows) -> dict[str, An
         known = fact.name == _FINISHED and row["started_at"] and row["environment"] == _place(fact)
         return {} if known else {"unauthorised": "no permit was used"}
     permit = rows.get("matter", "permit", named)
-    fault = _fault(permit, row, held, fact)
+    fault = _fault(permit, row, held, fact) or _shut(permit, rows)
     if fault is not None or permit is None:
         return {"unauthorised": fault}
     used = permit["doc"] | {"used_by": row["deployment_id"]}
@@ -98,6 +104,21 @@ def _fault(permit: Row | None, row: Row, held: Row | None, fact: Fact) -> str | 
         return "its permit was issued after it had ended"
     ended = told["not_after"] is None or fact.recorded_at >= told["not_after"]
     return f"its permit had ended at {told['not_after']}" if ended else None
+
+
+def _gate(permit: Row) -> tuple[str, str, str]:
+    told = permit["doc"]
+    return told.get("release", ""), told.get("gate", ""), told["environment"]
+
+
+def _shut(permit: Row | None, rows: Rows) -> str | None:
+    """Say so when its gate was judged again since, and shut: who records starts by themselves asks
+    nobody once more.
+    """
+    gate = rows.get("gate", *_gate(permit)) if permit else None
+    if permit is None or gate is None or gate["position"] <= permit["position"]:
+        return None
+    return None if gate["verdict"] in ALLOWED else "its gate had shut before it began"
 
 
 def _elsewhere(permit: Row, fact: Fact) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from services.projector.readmodels import links
 from services.projector.readmodels.fact import Fact, text
+from services.projector.readmodels.permits import ALLOWED
 from services.projector.readmodels.rows import Key, Row, Rows
 
 OPEN = frozenset({"planned", "building", "waiting", "approved", "rejected", "failed"})
@@ -22,7 +23,6 @@ _TELLING = frozenset({"success", "failure", "partial"})
 """Outcomes that say something about the release; a cancelled attempt leaves it as it was."""
 _CLOSING = frozenset({"release.completed", "release.cancelled"})
 """After these no gate of the release waits for anybody."""
-_ALLOWED = frozenset({"allow", "allow-by-break-glass"})
 
 
 def keys(fact: Fact, rows: Rows) -> Iterator[Key]:
@@ -207,7 +207,7 @@ def _deploy_state(row: Row, fact: Fact) -> str:
 
 
 def _may_pass(row: Row) -> bool:
-    return set(row["gates"].values()) <= _ALLOWED
+    return set(row["gates"].values()) <= ALLOWED
 
 
 def _roll_back(fact: Fact, rows: Rows) -> None:

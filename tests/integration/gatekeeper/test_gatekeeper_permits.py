@@ -70,6 +70,25 @@ async def test_a_permit_is_used_once_and_a_lost_answer_is_told_again(
     assert f"was used at position {head}" in other.json()["detail"]
 
 
+async def test_a_used_permit_is_told_again_for_the_very_same_start_alone(caller: Caller) -> None:
+    permit = await permitted(caller)
+    first = await begin(caller, permit, start())
+    assert first.status_code == 201
+    for other in ({"artifact_digest": MANIFEST}, {"tier": "other"}, {"trigger": "by hand"}):
+        again = await begin(caller, permit, start(**other))
+        assert (again.status_code, "the permit was used" in again.json()["detail"]) == (409, True)
+    assert (await begin(caller, permit, start())).json() == first.json()
+
+
+async def test_a_permit_is_given_at_gates_that_something_is_deployed_through_alone(
+    caller: Caller,
+) -> None:
+    asked = {"release": RELEASE, "gate": "scope:production"}
+    answer = await caller.send("POST", "/decisions?permit=true", asked)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/gate"
+
+
 async def test_where_the_answer_is_no_there_is_no_permit(caller: Caller) -> None:
     answer = await caller.send("POST", "/decisions?permit=true", {"release": RELEASE, "gate": GATE})
     assert (answer.json()["decision"]["decision"], answer.json()["permit"]) == ("pending", None)

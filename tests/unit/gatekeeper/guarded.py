@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -126,6 +127,13 @@ class Guarded(Told):
     def reviewed(self, who: str, release: str = RELEASE) -> Self:
         data = {"release_id": release, "gate": GATE, "reviewer": who, "outcome": "justified"}
         self.tell("breakglass.reviewed.v1", data | {"findings": "no other way"}, who, CONSOLE)
+        return self
+
+    def activated(self, text: str, author: str = UMA) -> Self:
+        """Tell that a text judges from now on."""
+        data = {"policy_id": "guard", "version": 1, "author": author, "content": text}
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self.tell("policy.activated.v1", data | {"content_sha256": digest}, "service:gatekeeper")
         return self
 
     def later(self, **span: float) -> Self:

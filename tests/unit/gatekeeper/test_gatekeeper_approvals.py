@@ -117,7 +117,7 @@ def test_pressing_the_merge_button_writes_nothing() -> None:
     told = story()
     sha = told.events[1].data["merge_sha"]
     commits = [
-        {"sha": "1" * 40, "committed_at": "2026-03-01T08:00:00Z", "author": "ada"},
+        {"sha": "e" * 40, "committed_at": "2026-03-01T08:00:00Z", "author": "ada"},
         {"sha": sha, "committed_at": "2026-03-01T08:30:00Z", "author": "qi"},
     ]
     push = {"repo": "acme/pay", "ref": "refs/heads/main", "before": "0" * 40, "after": sha}

@@ -8,7 +8,7 @@ import pytest
 
 from services.projector.readmodels.rows import Row
 from tests.unit.projector.one_release import R, planned
-from tests.unit.projector.recorded import STAGING, Log, deployment, digest, fold
+from tests.unit.projector.recorded import STAGING, Log, decision, deployment, digest, fold
 
 GOOD = digest(1)
 
@@ -186,3 +186,17 @@ def test_a_start_elsewhere_says_nothing_of_an_end_where_permits_are_needed() -> 
     started(log, environment=STAGING)
     finished(log)
     assert [row["unauthorised"] for row in found(log)] == ["no permit was used"]
+
+
+def test_a_permit_whose_gate_was_shut_since_is_flagged() -> None:
+    def judged(log: Log, verdict: str) -> None:
+        gate = {"gate": "deploy:production", "environment": "production"}
+        log.add("decision.recorded", 2, decision_id="e2", release_id=R,
+                decision=decision(R, verdict, **gate))  # fmt: skip
+
+    for verdict, flag in (("allow", None), ("deny", "its gate had shut before it began")):
+        log = planned()
+        permitted(log)
+        judged(log, verdict)
+        started(log, permit_id="p1")
+        assert [row["unauthorised"] for row in found(log)] == [flag], verdict
