@@ -27,7 +27,7 @@ from contracts.problem import Forbidden, Invalid, NotFound
 from services.gatekeeper import calendars
 from services.gatekeeper.deciding import Decider, envelope, stamp
 from services.gatekeeper.folding import fold
-from services.gatekeeper.people import People, is_person
+from services.gatekeeper.people import People, is_person, not_a_person
 from services.gatekeeper.windows import Freeze, check
 from services.kit import clock
 from services.kit.identity import Principal
@@ -160,7 +160,7 @@ class Acts:
 
     async def _of_person(self, who: Principal, payload: Payload, subject: str) -> Receipt:
         if not is_person(who.id, who.via):
-            raise Forbidden(f"{who.id} is a key; only a person can say this")
+            raise Forbidden(not_a_person(who.id))
         return await self._decider.append(envelope(payload, subject, stamp()), None, who)
 
 

@@ -29,7 +29,7 @@ from contracts.problem import (
 from services.gatekeeper.applying import Asked
 from services.gatekeeper.deciding import Decider, Judged, Recorded, envelope, stamp
 from services.gatekeeper.facts import Facts
-from services.gatekeeper.people import is_person
+from services.gatekeeper.people import is_person, not_a_person
 from services.gatekeeper.policy import Applied
 from services.gatekeeper.rules import delegation, words
 from services.kit import clock
@@ -85,7 +85,7 @@ async def cast(decider: Decider, person: Principal, vote: Vote) -> Cast:
     moved: then the gate is judged anew, so that there is something new to look at.
     """
     if not is_person(person.id, person.via):
-        raise Forbidden(f"{person.id} is a key; only a person can approve or reject")
+        raise Forbidden(not_a_person(person.id))
     async with speaking(decider, vote):
         receipt = await _record(decider, person, vote)
     try:

@@ -27,7 +27,7 @@ from contracts.problem import Conflict, Forbidden, Invalid, NotFound
 from services.gatekeeper.approving import TRIES, Vote, speaking, what_was_seen
 from services.gatekeeper.deciding import Decider, Judged, envelope, stamp
 from services.gatekeeper.folding import fold
-from services.gatekeeper.people import is_person
+from services.gatekeeper.people import is_person, not_a_person
 from services.gatekeeper.policy import Applied
 from services.gatekeeper.records import BoardVote, Session
 from services.gatekeeper.rules import words
@@ -209,7 +209,7 @@ class Boards:
 
 def _person(who: Principal) -> None:
     if not is_person(who.id, who.via):
-        raise Forbidden(f"{who.id} is a key; only a person can say this")
+        raise Forbidden(not_a_person(who.id))
 
 
 def _on_agenda(session: Session, release: str, gate: str) -> None:

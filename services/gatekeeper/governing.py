@@ -26,7 +26,7 @@ from contracts.problem import Conflict, Forbidden, Invalid, NotFound, Preconditi
 from services.gatekeeper import active, points
 from services.gatekeeper.deciding import TRIES, Decider, envelope, stamp
 from services.gatekeeper.folding import fold
-from services.gatekeeper.people import is_person
+from services.gatekeeper.people import is_person, not_a_person
 from services.gatekeeper.policy_shapes import Table
 from services.gatekeeper.proposals import Governance, Proposal, fault, missing, proposed
 from services.gatekeeper.proposing import check_known, check_version, propose
@@ -220,7 +220,7 @@ class Governing:
 
 def _check_person(who: Principal) -> None:
     if not is_person(who.id, who.via):
-        raise Forbidden(f"{who.id} is a key; only a person can say this")
+        raise Forbidden(not_a_person(who.id))
 
 
 def _bare(digest: str) -> str:

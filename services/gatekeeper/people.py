@@ -73,6 +73,12 @@ def short(principal: str) -> str:
     return principal.rpartition(":")[2] or principal
 
 
+def not_a_person(principal: str) -> str:
+    """Return why a key cannot speak, and how a person can."""
+    how = "a service that may act for one names them in rlg-acts-for"
+    return f"{principal} is a key; only a person can say this: {how}"
+
+
 def is_person(principal: str, via: str | None) -> bool:
     """Say whether a recorded principal is somebody who was signed in at one of our services."""
     return via is not None and not principal.startswith(_MACHINES)

@@ -23,7 +23,7 @@ from services.gatekeeper.store import Store
 from services.gatekeeper.timers import Timers
 from services.gatekeeper.trying import Trials
 from services.gatekeeper.watching import Watcher
-from services.kit import database, witnessing
+from services.kit import asking, database, witnessing
 from services.kit.service import Check, Service, add_health, background, new_app
 from services.kit.settings import SettingsError
 
@@ -61,12 +61,13 @@ def build(
     watch = None if feed is None else _Watch(shared, settings, decider, feed)
     app = new_app(NAME, "Judges release policies and records each decision.")
     # Before the others: a release's id may hold slashes, and would take in what follows it.
-    app.include_router(ActsApi(Acts(decider), keyring).router())
-    app.include_router(BoardApi(Boards(decider), keyring).router())
-    app.include_router(Api(decider, keyring).router())
+    ask = [asking.known(keyring)]
+    app.include_router(ActsApi(Acts(decider), keyring).router(), dependencies=ask)
+    app.include_router(BoardApi(Boards(decider), keyring).router(), dependencies=ask)
+    app.include_router(Api(decider, keyring).router(), dependencies=ask)
     trials = Trials(ledger, settings.ledger)
     governing = Governing(decider, trials, settings.policy_role, settings.policy_people)
-    app.include_router(PoliciesApi(decider, governing, keyring).router())
+    app.include_router(PoliciesApi(decider, governing, keyring).router(), dependencies=ask)
     app.include_router(witnessing.served(NAME, settings.witness, shared))
     checks: dict[str, Check] = {"ledger": _reachable(decider), "policy": _active(decider)}
     soft: dict[str, Check] = {}

@@ -15,7 +15,8 @@ SUBJECTS = 200
 """Most parked subjects that one answer names."""
 _TIERS = ("development", "testing", "staging", "production", "other")
 _ALLOWED = frozenset({"allow", "allow-by-break-glass"})
-_SEVERITY = {"pending": 1, "deny": 2}
+_SEVERITY = {"pending": 2, "deny": 3}
+_UNKNOWN = 1
 
 
 def plain(row: Mapping[str, Any]) -> Row:
@@ -120,8 +121,11 @@ def _in_the_way(gates: Iterable[Row], release: Row) -> Row:
 
 
 def _severity(gate: Row) -> tuple[int, int]:
-    """Order gates by how much they stand in the way, then by time."""
-    return _SEVERITY.get(gate["verdict"], 0), gate["position"]
+    """Order gates by how much they stand in the way, then by time. One that no policy knows may be
+    a slip of whoever asked: it comes after those that wait for somebody.
+    """
+    known = gate["decision"].get("policy") is not None
+    return _SEVERITY.get(gate["verdict"], 0) if known else _UNKNOWN, gate["position"]
 
 
 def cells(rows: Iterable[Row]) -> places.Environments:

@@ -108,6 +108,7 @@ async def test_scopes_are_asked_for(caller: Caller) -> None:
     assert (await caller.send("POST", "/decisions", ask, key=writer)).status_code == 201
     assert (await caller.send("GET", "/policies", key=writer)).status_code == 403
     assert (await caller.send("GET", "/policies", key="wrong")).status_code == 401
+    assert (await caller.send("POST", "/decisions", {}, key="wrong")).status_code == 401, "first"
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,9 @@ from tests.unit.projector.recorded import (
 pytestmark = pytest.mark.postgres
 
 
+POLICY = {"name": "standard", "version": 1, "digest": "sha256:0"}
+
+
 def waiting(log: Log, release: str, verdict: str = "pending", **more: Any) -> RecordedEvent:
     log.add("release.planned", 1, release_id=release, name=f"The {release}", service_ids=["web"],
             release_type="hotfix", owner="dev:linus")  # fmt: skip
@@ -78,12 +81,15 @@ async def test_a_release_is_headed_by_the_gate_that_stands_in_its_way(engine: As
     """Whichever was judged last: gates are judged again by themselves."""
     log = Log()
     for verdict, gate in (("deny", "cab"), ("pending", "production"), ("allow", "staging")):
-        made = decision("web-1", verdict, gate=gate) | {"summary": f"{gate} {verdict}"}
+        said = {"summary": f"{gate} {verdict}", "policy": POLICY}
+        made = decision("web-1", verdict, gate=gate) | said
         log.add("decision.recorded", 2, decision_id=gate, release_id="web-1", decision=made)
         headed = (await (await project(engine, log)).release("web-1")).row
         assert (headed.verdict, headed.summary) == ("deny", "cab deny")
-    opened = decision("web-1", "allow", gate="cab")
+    opened = decision("web-1", "allow", gate="cab", policy=POLICY)
     log.add("decision.recorded", 2, decision_id="d", release_id="web-1", decision=opened)
+    slip = decision("web-1", "deny", gate="prodction", policy=None)
+    log.add("decision.recorded", 2, decision_id="e", release_id="web-1", decision=slip)
     headed = (await (await project(engine, log)).release("web-1")).row
     assert (headed.verdict, headed.summary) == ("pending", "production pending")
 
