@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from contracts import ijson
-from contracts.event import Receipt
+from contracts.decision import Decision
+from contracts.event import OURS, Receipt
 from contracts.payloads.readiness import ApprovalAbstained, ApprovalDecided
 from contracts.problem import (
     Conflict,
@@ -29,6 +30,7 @@ from contracts.problem import (
 from services.gatekeeper.applying import Asked
 from services.gatekeeper.deciding import Decider, Judged, Recorded, envelope, stamp
 from services.gatekeeper.facts import Facts
+from services.gatekeeper.folding import DECISION
 from services.gatekeeper.people import is_person, not_a_person
 from services.gatekeeper.policy import Applied
 from services.gatekeeper.rules import delegation, words
@@ -37,6 +39,8 @@ from services.kit.identity import Principal
 
 TRIES = 30
 """Whenever a history has moved, somebody else was heard; so many speak at once at the most."""
+_TOLD = 5
+"""Events that a refusal names; the others it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +180,23 @@ async def _shown(decider: Decider, vote: Vote, judged: Judged) -> str:
     if made.facts_digest == now.facts_digest:
         return vote.statement or statement(seen)
     moved = {k: v for k, v in now.read_set.items() if made.read_set.get(k) != v}
-    names = words.both(sorted(moved) or ["what the policy asks for"])
-    detail = f"it has moved since you looked: {names}; look again before you decide"
-    raise _MovedError(detail, moved=moved)
+    news = await _news(decider, made, sorted(moved))
+    said = [f"{word} (event {position})" for position, word in news.items()][:_TOLD]
+    said += [f"{len(news) - _TOLD} more"] if len(news) > _TOLD else []
+    told = words.both(said or ["what the policy asks for"])
+    detail = f"it has moved since you looked: {told}; look again before you decide"
+    raise _MovedError(detail, moved=moved, events=list(news))
+
+
+async def _news(decider: Decider, seen: Decision, moved: Sequence[str]) -> dict[int, str]:
+    """Return what came into histories since a decision: position → the event's type, in words."""
+    found: dict[int, str] = {}
+    for page in await decider.reader.histories(moved):
+        for event in page.events[seen.read_set.get(page.subject, 0) :]:
+            if event.type != DECISION:
+                name = event.type.removeprefix(OURS).rpartition(".v")[0] or event.type
+                found[event.position] = name.replace(".", " ").replace("_", " ")
+    return dict(sorted(found.items()))
 
 
 def _roles(judged: Judged, person: Principal, behalf: str | None) -> tuple[list[str], str | None]:

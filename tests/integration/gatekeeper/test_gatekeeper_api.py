@@ -244,8 +244,10 @@ async def test_a_vote_on_what_has_moved_since_is_refused_and_the_gate_is_judged_
     told.scan(high=1)
     answer = await caller.vote(ROSA, seen_decision=seen["decision_id"])
     assert answer.status_code == 412
-    image = next(key for key in answer.json()["moved"] if key.startswith("artifact:"))
-    assert f"it has moved since you looked: {image}" in answer.json()["detail"]
+    assert "artifact" in {key.partition(":")[0] for key in answer.json()["moved"]}
+    (position,) = answer.json()["events"]
+    news = f"it has moved since you looked: artifact scanned (event {position}); look again"
+    assert news in answer.json()["detail"]
     assert not [e for e in told.events if e.type == f"{OURS}approval.decided.v1"]
     fresh = newest(told, "decision.recorded.v1")
     assert fresh["decision_id"] != seen["decision_id"]
