@@ -11,6 +11,7 @@ from demo.people import EDITH, GRACE, KATE, MARA, OLU, RADIA, TARIQ, Person
 from demo.steps import Ask, Facts, Sit, Step, Vote
 from demo.work import Release
 
+QUALITY_GATE = "quality:candidate"
 STAGING_GATE = "deploy:staging"
 PRODUCTION_GATE = "deploy:production"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from demo import arcs, boards, deliveries, evidence, plans, reviews
-from demo.boards import PRODUCTION_GATE, STAGING_GATE
+from demo.boards import PRODUCTION_GATE, QUALITY_GATE, STAGING_GATE
 from demo.native import BOT, PRODUCTION, STAGING
 from demo.people import MARA
 from demo.steps import Ask, Step, Thread, Vote
@@ -22,6 +22,7 @@ def of(release: Release, now: datetime) -> Thread:
         *deliveries.built(release),
         plans.documented(release),
         evidence.packaged(release),
+        boards.allowed(release, QUALITY_GATE),
         *_staging(release),
         *_gate(release),
         *_production(release, now),
