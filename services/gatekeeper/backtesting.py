@@ -24,6 +24,8 @@ from services.gatekeeper.policy import Applied, Policy
 from services.gatekeeper.reading import Reader
 
 _FINISHED, _COMPLETED = OURS + "deployment.finished.v1", OURS + "release.completed.v1"
+_TRIGGERED, _ATTRIBUTED = OURS + "rollback.triggered.v1", OURS + "incident.attributed.v1"
+_BACK = OURS + "service.rolledback.v1"
 _BAD = frozenset({"failure", "partial"})
 
 
@@ -89,7 +91,7 @@ class Backtest:
     """(was, would be) → how often."""
     changes: list[Change] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
-    """Releases that were let pass, and that or a deployment of which ended badly."""
+    """Releases that were let pass, and that ended badly, were taken back or caused an incident."""
     blocked: set[str] = field(default_factory=set)
     """Those of them that the candidate would not have let pass."""
     added: timedelta = timedelta(0)
@@ -147,8 +149,7 @@ async def backtest(
         if would.decision in ALLOWED:
             course.would_pass = course.would_pass or as_of
     for release in {release for release, _ in ends}:
-        page = await reader.history(f"release:{release}", str(head))
-        if any(_is_failure(event, release) for event in page.events):
+        if await _failed(reader, release, str(head)):
             found.failed.add(release)
     _add_up(found, courses, ends)
     return found
@@ -164,9 +165,28 @@ def _differ(said: Mapping[str, Any], would: Decision) -> tuple[str, ...]:
     )
 
 
-def _is_failure(event: RecordedEvent, release: str) -> bool:
-    ended = event.type in {_FINISHED, _COMPLETED} and event.data.get("release_id") == release
-    return ended and event.data.get("outcome") in _BAD
+async def _failed(reader: Reader, release: str, head: str) -> bool:
+    """Say whether a release or a deployment of it ended badly, was taken back, or is what an
+    incident was attributed to.
+    """
+    page = await reader.history(f"release:{release}", head)
+    mine = [event for event in page.events if event.data.get("release_id") == release]
+    shipped = {event.data["deployment_id"] for event in mine if event.type == _FINISHED}
+    about = await reader.histories([f"deployment:{id_}" for id_ in sorted(shipped)], head)
+    told = (event for one in about for event in one.events)
+    return any(map(_ended_badly, mine)) or any(_undoes(event, shipped) for event in told)
+
+
+def _ended_badly(event: RecordedEvent) -> bool:
+    ended = event.type in {_FINISHED, _COMPLETED} and event.data.get("outcome") in _BAD
+    return ended or event.type == _BACK
+
+
+def _undoes(event: RecordedEvent, shipped: set[str]) -> bool:
+    named = "remediates" if event.type == _FINISHED else "deployment_id"
+    undone = event.type in {_TRIGGERED, _ATTRIBUTED} or event.data.get("outcome") == "success"
+    known = event.type in {_TRIGGERED, _ATTRIBUTED, _FINISHED}
+    return known and undone and event.data.get(named) in shipped
 
 
 def _add_up(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
+from contracts.payloads.deploy import VerificationFinished
 from services.gatekeeper import cel
 from services.gatekeeper.policy import Policy
 from services.gatekeeper.rules import words
 from services.gatekeeper.rules.matching import assign
-from services.gatekeeper.rules.schema import Approvals, Board, Cel, Rule, Veto, leaves
+from services.gatekeeper.rules.schema import Approvals, Board, Cel, Evidence, Rule, Veto, leaves
 from services.gatekeeper.schema import Gate
 
 Holders = Mapping[str, Sequence[str]]
@@ -35,8 +37,9 @@ def lint(policy: Policy, holders: Holders) -> list[Remark]:
     for gate in policy.document.gates:
         rules = [rule for _, rule in gate.rules()]
         for rule in [*rules, *(each for each in leaves(rules) if each not in rules)]:
-            of_rule = [*_dead(policy, rule), *_people(rule, holders), *_by_the_minute(rule)]
-            found += [Remark(gate.id, rule.id, text) for text in of_rule]
+            of_rule = [*_dead(policy, rule), *_nameless(rule), *_by_the_minute(rule)]
+            said = [*of_rule, *_people(rule, holders)]
+            found += [Remark(gate.id, rule.id, text) for text in said]
         found += [Remark(gate.id, "", text) for text in _of_gate(gate, holders)]
     return found
 
@@ -49,6 +52,14 @@ def _dead(policy: Policy, rule: Rule) -> Iterator[str]:
             f"is never asked: it is for {words.either(asked)},"
             f" and the policy for {words.either(types)}"
         )
+
+
+def _nameless(rule: Rule) -> Iterator[str]:
+    """Tell names that no event can have: such a rule waits for ever."""
+    if isinstance(rule, Evidence) and rule.kind == "verification" and rule.name:
+        known = get_args(VerificationFinished.model_fields["kind"].annotation)
+        if rule.name not in known:
+            yield f"no verification is called {rule.name}: there are {words.both(list(known))}"
 
 
 def _people(rule: Rule, holders: Holders) -> Iterator[str]:

@@ -77,10 +77,12 @@ async def test_a_decision_gets_through_while_its_service_and_environment_are_bus
 
     noise = asyncio.create_task(busy())
     await asyncio.sleep(0.3)
-    made = [await house.decide() for _ in range(10)]
+    made = []
+    while told < 600:
+        made.append(await house.decide())
     done.set()
     await noise
-    assert told >= 100
+    assert len(made) > 1
     assert {one["decision"]["decision"] for one in made} == {"pending"}
     read = made[0]["decision"]["read_set"]
     assert not [key for key in read if key.startswith(("service:", "environment:"))]

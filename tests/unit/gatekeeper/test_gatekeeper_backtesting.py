@@ -74,6 +74,23 @@ async def test_it_tells_which_failures_it_would_have_prevented(critical: int) ->
     )
 
 
+async def test_what_was_taken_back_or_caused_an_incident_has_failed_too() -> None:
+    triggered = ("rollback.triggered.v1", {"deployment_id": "d7", "cause": "auto"})
+    blamed = {"deployment_id": "d7", "incident_id": "inc-1", "basis": "human"}
+    for name, data in (triggered, ("incident.attributed.v1", blamed)):
+        told = Guarded().role("sre", FAY)
+        await decided(told, FAY)
+        told.ran("production", deployment_id="d7")
+        assert (await tried(told, ONE)).failed == set()
+        told.tell(name, data)
+        assert (await tried(told, ONE)).failed == {RELEASE}, name
+    told = Guarded().role("sre", FAY)
+    await decided(told, FAY)
+    told.ran("production", deployment_id="d7")
+    told.ran("production", kind="rollback", remediates="d7", release_id="pay-1.41")
+    assert (await tried(told, ONE)).failed == {RELEASE}
+
+
 async def test_a_range_and_a_policy_for_others_leave_decisions_out() -> None:
     told = Guarded().role("sre", FAY)
     await decided(told, FAY)

@@ -44,6 +44,14 @@ def test_a_rule_that_is_never_asked() -> None:
     assert found == [("t", "is never asked: it is for hotfix, and the policy for major")]
 
 
+def test_a_verification_that_can_never_come() -> None:
+    rule = "{id: v, type: evidence, kind: verification, name: %s}"
+    assert said(rule % "smoke") == []
+    assert said(rule % "rehearsal") == [
+        ("v", "no verification is called rehearsal: there are smoke, synthetic and manual")
+    ]
+
+
 def test_nobody_can_object_waive_or_break_the_glass() -> None:
     veto = "{id: v, type: veto, roles: [sec]}"
     scan = "{id: s, type: evidence, kind: scan, max_high: 0, waivable: {by: [sec], max: 1d}}"
