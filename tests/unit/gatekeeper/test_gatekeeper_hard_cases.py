@@ -655,3 +655,14 @@ def test_what_a_key_says_of_an_exception_takes_no_id() -> None:
     told.excepted(UMA, "sca", ends + timedelta(days=1))
     (_, waiver) = told.facts().waivers.values()
     assert waiver.expires_at == ends, "an id is granted once"
+
+
+async def test_16_a_yes_that_was_over_when_the_ledger_stamped_it_is_judged_again() -> None:
+    told = Guarded(clock.now()).role("sre", FAY).vote(FAY)
+    rule = "{id: sre, type: approvals, count: 1, roles: [sre], expires_after: 1h}"
+    decider = Decider(MemoryLedger(told), "main", ["guard"])
+    await activate(decider, {"guard": document(rule)})
+    told.later(hours=2)  # the ledger's clock; the judge's stands behind
+    made = await decider.decide("pay-1.42", "deploy:production", permit=True)
+    assert (made.decision.decision, made.permit) == ("pending", None)
+    assert made.decision.as_of > format_time(clock.now() + timedelta(hours=1))
