@@ -53,7 +53,7 @@ def asides(seed: Seed, now: datetime, major: Release) -> dict[int, Thread]:
     }
 
 
-def closing(seed: Seed, now: datetime) -> Chapter:
+def coming(seed: Seed, now: datetime) -> Chapter:
     """Return what is coming: a freeze that has not begun."""
     start = (now + timedelta(days=9)).replace(hour=17, minute=0)
     freeze = FreezeDeclared(

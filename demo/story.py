@@ -26,7 +26,10 @@ def build(seed: int, now: datetime) -> Story:
     major = next(release for release in every if release.arc == "major")
     waiting = next(release for release in every if release.arc == "waiting")
     weeks = _with_asides(lives, company.asides(root, now, major))
-    chapters = (company.opening(root, now), *weeks, company.closing(root, now))
+    # What is coming is known before anybody is asked: else they would have to look twice.
+    last = next(n for n, week in enumerate(rounds) if waiting in week)
+    weeks.insert(last, company.coming(root, now))
+    chapters = (company.opening(root, now), *weeks)
     return Story(chapters, tuple(release.id for release in every), waiting.id)
 
 

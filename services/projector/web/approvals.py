@@ -1,4 +1,6 @@
-"""The one form that decides: approve or reject, sent on to the gatekeeper for the person."""
+"""The one form that decides: approve, reject, abstain, or take it back; sent on to the gatekeeper
+for the person.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from services.projector.web.people import Person
     from services.projector.web.rendering import Console
 
-DECISIONS = frozenset({"approved", "rejected"})
+VOTES = frozenset({"approved", "rejected", "abstained"})
+BACK = "withdrawn"
 LONGEST_COMMENT = 2_000
 _FIELDS = ("gate", "decision", "comment", "target_digest", "seen_decision")
 
@@ -38,10 +41,12 @@ class Attempt:
 
     def check(self) -> None:
         """Raise `Invalid` for what the person can mend before anybody is asked."""
-        if self.decision not in DECISIONS:
-            raise Invalid("choose to approve or to reject")
+        if self.decision not in {*VOTES, BACK}:
+            raise Invalid("choose to approve, to reject or to abstain")
         if self.decision == "rejected" and not self.comment:
             raise Invalid("say why you reject: whoever prepares this release needs the reason")
+        if self.decision == BACK and not self.comment:
+            raise Invalid("say why you take it back: others have relied on it")
         if len(self.comment) > LONGEST_COMMENT:
             raise Invalid(
                 f"the reason has {len(self.comment)} of at most {LONGEST_COMMENT} characters"
@@ -97,9 +102,16 @@ class Approvals:
         return viewer
 
     async def _ask(self, release_id: str, attempt: Attempt, person: Person) -> dict[str, Any]:
-        path = f"/v1/releases/{segment(release_id)}/approvals"
+        path, ask = f"/v1/releases/{segment(release_id)}", self._console.gatekeeper.post
         acting = Principal(person.id, "A0")  # development mode: nobody was authenticated
-        answer: dict[str, Any] = await self._console.gatekeeper.post(path, attempt.body(), acting)
+        answer: dict[str, Any]
+        if attempt.decision == BACK:
+            said: Json = {"gate": attempt.gate, "reason": attempt.comment}
+            await ask(f"{path}/withdrawals", said, acting)
+            gate: Json = {"release": release_id, "gate": attempt.gate}
+            answer = await ask("/v1/decisions", gate)  # or it is judged a moment later, by itself
+        else:
+            answer = await ask(f"{path}/approvals", attempt.body(), acting)
         return answer
 
 

@@ -28,6 +28,8 @@ KPIS = ("deployment-frequency", "change-lead-time")
 _REDACTED = f"{OURS}event.redacted.v1"
 _OPEN = frozenset({"pending", "fail"})
 """A rejection can be taken back by whoever made it."""
+_OVER = frozenset({"completed", "cancelled"})
+_VOTED = "approval.decided.v1"
 FACETS = ("state", "service", "risk", "release_type")
 
 
@@ -101,6 +103,7 @@ class Pages:
         return _as_json(request, view) or await self._console.page(
             request, "release.html", status, view=view, outcome=outcome,
             may={gate.gate: may_decide(gate, viewer) for gate in view.gates},
+            spoke={gate.gate: has_spoken(gate, view, viewer) for gate in view.gates},
             who_can=who_can,
             positions={entry.position for entry in view.timeline}, **context,
         )  # fmt: skip
@@ -154,6 +157,19 @@ def is_position(text: str) -> bool:
 def may_decide(gate: GateView, viewer: Person | None) -> bool:
     """Say whether the newest decision names the viewer among those who could open the gate."""
     return viewer is not None and viewer.id in who_can(gate)
+
+
+def has_spoken(gate: GateView, view: ReleaseView, viewer: Person | None) -> bool:
+    """Say whether a vote of the viewer counts at a gate of a release that is not over."""
+    counts = {position for rule in gate.decision.rules for position in rule.evidence}
+    return (
+        viewer is not None
+        and view.row.state not in _OVER
+        and any(
+            entry.position in counts and entry.type == _VOTED and entry.principal == viewer.id
+            for entry in view.timeline
+        )
+    )
 
 
 def who_can(gate: GateView) -> list[str]:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from contracts.event import OURS, RecordedEvent
 from contracts.subject import is_key
 from demo import acme, load
+from demo.people import PEOPLE
 from demo.telling import Summary
 from services import assembly
 from services.gatekeeper.settings import GatekeeperSettings
@@ -26,6 +27,7 @@ from services.kit.remote import Client, HttpLedger
 from services.kit.settings import Shared
 from services.ledger.settings import LedgerSettings
 from services.projector.settings import ProjectorSettings
+from services.projector.web.people import Person
 
 pytestmark = pytest.mark.postgres
 NOW = datetime(2026, 3, 4, 15, 30, 41, tzinfo=UTC)
@@ -51,8 +53,9 @@ async def app(
         update={"database_url": SecretStr(database_url)}
     )
     settings = assembly.Settings(
-        shared, LedgerSettings(), ProjectorSettings(), GatekeeperSettings()
-    )
+        shared, LedgerSettings(), ProjectorSettings(), GatekeeperSettings(),
+        [Person(each.id, each.name, each.roles, each.title) for each in PEOPLE],
+    )  # fmt: skip
     root = assembly.all_in_one(settings)
     async with root.router.lifespan_context(root):
         yield root
