@@ -20,6 +20,7 @@ class People:
     links: dict[str, str] = field(default_factory=dict)
     _first: dict[str, str] | None = field(default=None, compare=False, repr=False)
     """Login → the first by name of all that are one person's."""
+    _keys: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def of(self, account: str) -> str:
         """Return the person of an account, as far as links lead; of a circle, its first by name."""
@@ -34,10 +35,13 @@ class People:
         """Return what all accounts of one person have in common, and those that may be theirs: of
         logins that links lead between, on whatever ways. For when all links are known.
         """
-        if self._first is None:
-            self._first = self._joined()
-        name = login(account)
-        return self._first.get(name, name)
+        found = self._keys.get(account)
+        if found is None:
+            if self._first is None:
+                self._first = self._joined()
+            name = login(account)
+            found = self._keys[account] = self._first.get(name, name)
+        return found
 
     def same(self, one: str, other: str) -> bool:
         """Say whether two accounts are, or may be, one person's. For when all links are known."""

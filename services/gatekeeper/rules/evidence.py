@@ -63,15 +63,17 @@ def _groups(rule: Evidence, facts: Facts, found: _Findings) -> dict[str, list[Re
     targets = about.targets(rule, facts)
     newest: dict[tuple[str, str, frozenset[str]], Record] = {}
     hits: dict[str, list[str]] = {}  # about what → the targets that it hits
+    places: dict[str, frozenset[str]] = {}  # and the environments that it tells of
     for record in facts.evidence:
         if record.kind != rule.kind or (rule.name or rule.plan or record.series) != record.series:
             continue
         if record.about not in hits:
             hits[record.about] = [t for t in targets if about.is_about(record, t, rule, facts)]
+            places[record.about] = about.places(record, facts)
         if targets and not hits[record.about]:
             found.void.append(NotCounted(position=record.stamp.position, reason=_stray(record)))
         for target in hits[record.about]:
-            newest[target, record.series, about.places(record, facts)] = record
+            newest[target, record.series, places[record.about]] = record
     return {t: [r for (target, *_), r in newest.items() if target == t] for t in targets}
 
 
