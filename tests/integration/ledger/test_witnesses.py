@@ -181,7 +181,7 @@ class Quorum:
 async def quorum(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Quorum]:
-    monkeypatch.setattr("services.ledger.sealing.witnesses.SECONDS", 0.3)
+    monkeypatch.setattr("services.ledger.sealing.witnesses.SECONDS", 1.5)  # slow machines too
     workshop = Workshop(ledger.url, tmp_path)
     workshop.begin()
     made = Quorum(workshop)
