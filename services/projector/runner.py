@@ -17,7 +17,7 @@ from services.kit import clock, logs, metrics
 from services.kit.ports import Feed, Ledger
 from services.projector.folding import Folding
 from services.projector.generations import NAME
-from services.projector.writing import Claim, Projection
+from services.projector.writing import Claim, Projection, Superseded
 
 BATCH = 1000
 WATCH_SECONDS = 2.0
@@ -59,6 +59,9 @@ class Runner:
         self._claiming = clock.monotonic()
         async with self._projection.claim() as claim, asyncio.TaskGroup() as tasks:
             self._claiming = None
+            # A flip fences off whoever held it, not who claims it afterwards.
+            if not await self._projection.is_live():
+                raise Superseded(self._projection.ledger)
             await self._look(claim)  # before the feed, which may fail at once
             tasks.create_task(self._follow(claim))
             tasks.create_task(self._watch(claim))

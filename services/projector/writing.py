@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.kit import clock
 from services.projector import tables
-from services.projector.generations import FIRST, Generation
+from services.projector.generations import FIRST, Generation, live
 from services.projector.readmodels.fact import canonical
 from services.projector.readmodels.rows import Key, Row
 
@@ -144,14 +144,15 @@ class Projection:
             try:
                 row = (await connection.execute(_CLAIM, self._me)).one()
                 held = (await connection.execute(self._held, self._me)).all()
-                yield Claim(
-                    row.position,
-                    row.fencing,
-                    connection,
-                    {each.subject: each.position for each in held},
-                )
+                parked = {each.subject: each.position for each in held}
+                yield Claim(row.position, row.fencing, connection, parked)
             finally:
                 await connection.invalidate()  # the lock ends with its session, whatever happened
+
+    async def is_live(self) -> bool:
+        """Say whether readers see this generation."""
+        async with self._engine.connect() as connection:
+            return await live(connection, self.ledger) == self.generation
 
     async def load(self, keys: Iterable[Key]) -> list[tuple[str, Row]]:
         """Return the rows that are there, a query for each table."""

@@ -83,6 +83,20 @@ async def test_a_rebuild_gives_the_same_rows(engine: AsyncEngine) -> None:
     assert (fresh.position, fresh.events_behind) == (len(log.events), 0)
 
 
+async def test_who_claims_what_is_live_no_more_does_not_follow_it(engine: AsyncEngine) -> None:
+    """A way back that comes before the claim fences nobody off: whoever claims has to look."""
+    log = world()
+    memory = Memory(log)
+    await project(engine, log)
+    await rebuild(engine, memory).run()
+    second = await Generations(engine, "main").live()
+    await rebuild(engine, memory).back()
+    async with asyncio.timeout(20):
+        with pytest.raises(ExceptionGroup) as caught:
+            await runner(engine, memory, generation=second).run()
+    assert caught.group_contains(Superseded)
+
+
 async def test_what_is_shown_never_goes_back(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

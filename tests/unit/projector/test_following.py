@@ -49,6 +49,9 @@ class Held:
     async def claim(self) -> AsyncIterator[Claim]:
         yield Claim(0, 1, None)  # type: ignore[arg-type]  # nothing is written
 
+    async def is_live(self) -> bool:
+        return True
+
     async def seen(self, *_: Any) -> None:
         pass
 
