@@ -90,9 +90,8 @@ def _begun(page: HistoryPage, event_id: str) -> RecordedEvent | None:
 
 
 def _is_of(begun: RecordedEvent, start: Start) -> bool:
-    said = {**asdict(start), "tier": begun.data["environment"]["tier"]}
-    told = {name: begun.data.get(name) for name in said} | {"tier": start.tier}
-    return said == told
+    told = begun.data | {"tier": begun.data["environment"]["tier"]}
+    return all(told.get(name) == said for name, said in asdict(start).items())
 
 
 def _check(judged: Judged, digest: str, start: Start) -> None:

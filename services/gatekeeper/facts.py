@@ -60,8 +60,6 @@ class Facts:
     """Commit at which a change was merged, whose author is known → the commit that was reviewed."""
     pushes: dict[str, frozenset[str]] = field(default_factory=dict)
     """Last commit of a push → all that came with it."""
-    heads: dict[str, str] = field(default_factory=dict)
-    """Merged change → the change as it was reviewed."""
     branch: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Merged change → the commits of its branch, as changes: those who wrote it stand there."""
     approvals: list[Approval] = field(default_factory=list)

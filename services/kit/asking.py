@@ -12,7 +12,7 @@ from services.kit.identity import HEADER_ACTS_FOR, HEADER_ASSURANCE, Keyring, au
 if TYPE_CHECKING:
     from fastapi.params import Depends as Dependency
 
-BEARER = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer …`.")
+BEARER = HTTPBearer(auto_error=False, description="An API key; see docs/operations.md")
 """Describes the scheme; `authenticate` alone decides."""
 _Key = Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
 _Person = Annotated[

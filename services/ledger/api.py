@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Security
-from fastapi.security import HTTPBearer
 from starlette.responses import Response, StreamingResponse
 
 from contracts.append import GroupAppend, HeadOfLedger, Histories, Result, Results
 from contracts.event import HistoryPage, Page, RecordedEvent
+from services.kit.asking import BEARER
 from services.kit.hot import Ask, Front
 from services.kit.identity import Principal
 from services.kit.service import App
@@ -24,7 +24,6 @@ EVENT_EXAMPLE = {"specversion": "1.0", "id": "1", "source": "/ci", "type": "com.
                  "subject": "release:pay-1.42"}  # fmt: skip
 
 
-_bearer = HTTPBearer(auto_error=False, description="An API key; see docs/operations.md")
 router = APIRouter(prefix=hot.PREFIX)
 
 
@@ -59,8 +58,8 @@ def _wait(sealed: bool) -> float:  # noqa: FBT001 - a query parameter
     return hot.SEALED_SECONDS if sealed else 0.0
 
 
-_may_read = [Depends(_reading), Security(_bearer)]
-_may_write = [Security(_bearer)]
+_may_read = [Depends(_reading), Security(BEARER)]
+_may_write = [Security(BEARER)]
 Writing = Annotated[Principal, Depends(_writing)]
 Sealed = Annotated[bool, Query()]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]

@@ -73,7 +73,6 @@ def _change(facts: Facts, event: RecordedEvent, stamp: Stamp) -> None:
         merge, head = data["merge_sha"], data["head_sha"]
         if data.get("author"):  # else whoever merged may be all that is known
             facts.merges[merge] = head
-        facts.heads[f"{data['repo']}@{merge}"] = f"{data['repo']}@{head}"
         commits = dict.fromkeys((head, *(data.get("commit_shas") or ())))
         facts.branch[f"{data['repo']}@{merge}"] = tuple(f"{data['repo']}@{c}" for c in commits)
     if data.get("author"):
